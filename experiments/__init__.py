@@ -1,0 +1,1 @@
+"""The command line: `python -m experiments.NAME`, one thin file a command."""

@@ -1,0 +1,59 @@
+"""Measures a trained model: bits per sample on a split.
+
+    python -m experiments.evaluate --workdir=runs/demo --split=test
+
+Takes the best checkpoint, or the one of --step. The last line is one JSON object: the model's
+bits per sample over every sample of the split, and what two models without memory reach that are
+fitted on the training split, a histogram and a bigram table.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+from samplernn_jax.data.baselines import baselines, bigram_counts
+from samplernn_jax.data.dataset import SPLITS, Dataset
+from samplernn_jax.training.checkpoint import restore_params
+from samplernn_jax.training.evaluate import compile_eval_step, evaluate
+from samplernn_jax.training.parallel import check_batch_size, make_mesh, replicate
+from samplernn_jax.training.workdir import Workdir
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "Which split.")
+_STEP = flags.DEFINE_integer("step", None, "Checkpoint to take. Default: the best.")
+_DATA_PATH = flags.DEFINE_string(
+    "data_path", None, "Dataset folder. Default: the one that the run was trained on."
+)
+
+
+def main() -> None:
+    """Evaluates and prints the JSON object."""
+    mesh = make_mesh()
+    workdir = Workdir(Path(_WORKDIR.value))
+    config = workdir.read_info().config
+    check_batch_size(mesh, config.data.batch_size)
+    dataset = Dataset.open(Path(_DATA_PATH.value or workdir.data_path(config)))
+    split = dataset.splits[_SPLIT.value]
+    step, params = restore_params(workdir, config.model, _STEP.value)
+    eval_step = compile_eval_step(config, mesh)
+    result = evaluate(eval_step, config, mesh, replicate(mesh, params), split)
+    without_model = baselines(
+        bigram_counts(dataset.splits["train"], config.model), bigram_counts(split, config.model)
+    )
+    print(
+        json.dumps(
+            {
+                "bits_per_sample": result.bits_per_sample,
+                "num_samples": result.num_samples,
+                "split": split.name,
+                "step": step,
+                **without_model._asdict(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,57 @@
+"""Trains a SampleRNN, and goes on with a stopped training.
+
+    python -m experiments.train
+
+trains a small model on a synthetic corpus, without any download. With your own recordings:
+
+    python -m experiments.prepare --input=my_recordings --output=datasets/mine
+    python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
+        --config.data.path=datasets/mine
+
+The same command again goes on exactly where a stopped run was. Any field of the configuration can
+be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import cli
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.training.loop import train
+
+_DEMO = Path(__file__).parent.parent / "configs" / "demo.py"
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", str(_DEMO), "Recipe to train; the files in configs/ say what each is for."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run. Default: runs/ and the name of the recipe."
+)
+
+
+def main() -> None:
+    """Trains, then says what there is to look at and what to do next."""
+    config = ExperimentConfig.from_mapping(_CONFIG.value.to_dict())
+    recipe = Path(flags.FLAGS["config"].config_filename)
+    workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
+    train(config, workdir, report=lambda line: print(line, flush=True))
+    print(
+        f"""
+Trained. In {workdir} you find
+  samples/            what the model generated: wavs to listen to, and their spectrograms
+  learning_curve.png  bits per sample while training, and what they are without a model
+  metrics.jsonl       the same in numbers; tensorboard/ for TensorBoard
+Go on with
+  python -m experiments.evaluate --workdir={workdir} --split=test
+  python -m experiments.sample --workdir={workdir} --output={workdir}/more --duration_s=10
+and with your own recordings (see README.md)
+  python -m experiments.prepare --input=FOLDER --output=datasets/mine
+  python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
+      --config.data.path=datasets/mine"""
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,1 @@
+"""Recordings -> clips on disk -> segments."""

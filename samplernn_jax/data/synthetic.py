@@ -1,0 +1,63 @@
+"""A corpus that needs no download: plucked strings playing random melodies.
+
+Strings are Karplus-Strong (Computer Music Journal 7(2), 1983): a burst of noise runs around a
+delay line of one period, and each round is averaged with its neighbour and damped. Melodies
+wander over a pentatonic scale above a held bass, so that any of them sounds well.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from samplernn_jax.audio import Waveform
+from samplernn_jax.data.build import Recording
+
+SAMPLE_RATE_HZ = 8_000
+MELODY_S = 8.0
+
+_PENTATONIC = np.array([0, 2, 4, 7, 9])
+_BASS_HZ = 110.0
+_BEAT_S = 0.25
+_RING_S = 1.5
+_DAMPING = 0.996
+
+
+def pluck(frequency_hz: float, duration_s: float, rng: np.random.Generator) -> Waveform:
+    """One plucked string, starting at full amplitude."""
+    num_samples = round(duration_s * SAMPLE_RATE_HZ)
+    period = round(SAMPLE_RATE_HZ / frequency_hz)
+    line = rng.uniform(-1.0, 1.0, period)
+    line -= line.mean()
+    rounds = []
+    for _ in range(-(-num_samples // period)):
+        rounds.append(line)
+        line = _DAMPING * 0.5 * (line + np.roll(line, 1))
+    return np.concatenate(rounds)[:num_samples].astype(np.float32)
+
+
+def melody(rng: np.random.Generator) -> Waveform:
+    """A random walk over the scale, a note or a rest on each beat, with a bass on every fourth."""
+    num_samples = round(MELODY_S * SAMPLE_RATE_HZ)
+    tail = round(_RING_S * SAMPLE_RATE_HZ)
+    waveform = np.zeros(num_samples + tail, np.float32)
+    degree = int(rng.integers(5, 10))
+    for beat in range(round(MELODY_S / _BEAT_S)):
+        notes = []
+        if beat % 4 == 0:
+            notes.append((int(rng.choice([0, 3])), 0.5))
+        if rng.random() < 0.8:
+            degree = int(np.clip(degree + rng.integers(-2, 3), 5, 14))
+            notes.append((degree, rng.uniform(0.3, 0.6)))
+        for note, loudness in notes:
+            octave, step = divmod(note, len(_PENTATONIC))
+            frequency_hz = _BASS_HZ * 2.0 ** (octave + _PENTATONIC[step] / 12)
+            start = round(beat * _BEAT_S * SAMPLE_RATE_HZ)
+            waveform[start : start + tail] += loudness * pluck(frequency_hz, _RING_S, rng)
+    return waveform[:num_samples]
+
+
+def melodies(minutes: float, seed: int) -> Iterator[Recording]:
+    """As many melodies as fill the given time, the same ones for the same seed."""
+    for number in range(max(1, round(minutes * 60 / MELODY_S))):
+        rng = np.random.default_rng([seed, number])
+        yield Recording(f"melody_{number:04d}", [melody(rng)])

@@ -1,0 +1,194 @@
+"""The tier stack (paper section 2): frame-level RNNs above a sample-level MLP.
+
+Tier K reads the longest frames and hands one conditioning vector per frame of the tier below
+down; tier 2 hands one per sample to tier 1, which predicts the sample. Reading from the top:
+
+    tokens [batch, overlap + seq_len]
+      tier_K  FrameLevelRNN    frame -> RNN -> vectors for the frames of tier K-1
+      ...
+      tier_2  FrameLevelRNN    InputExpand(frame) + conditioning -> RNN -> vectors for the samples
+      tier_1  SampleLevelMLP   embedding(last frame_size tokens) + conditioning -> logits
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from samplernn_jax.config import ModelConfig
+from samplernn_jax.layers import (
+    RNN_TYPES,
+    Linear,
+    StackedRNN,
+    Weight,
+    default_init,
+    he_init,
+)
+
+Carry = dict[str, Array]
+"""The RNN states that go from a segment to the next: tier name -> [batch, n_rnn, state]."""
+
+
+def frame_values(tokens: Int[Array, "*shape"], q_levels: int) -> Float[Array, "*shape"]:
+    """Tokens as the frame-level tiers read them: real numbers in [-2, 2)."""
+    return 2.0 * (tokens / (q_levels // 2) - 1.0)
+
+
+class SampleLevelMLP(nn.Module):
+    """Tier 1: predicts every sample from the `frame_size` tokens before it.
+
+    The first layer is linear in the embedded tokens, so embedding and matrix are multiplied once
+    into one table per position and the tables are looked up, which is far cheaper than the
+    matmul over all samples and exactly the same.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch frame_size-1+time"],
+        conditioning: Float[Array, "batch time dim"],
+    ) -> Float[Array, "batch time q_levels"]:
+        """Logits of the sample that follows each window of `frame_size` tokens."""
+        cfg = self.config
+        time = conditioning.shape[1]
+        x = conditioning
+        for position, table in enumerate(self._tables()):
+            x = x + jnp.take(table, tokens[:, position : position + time], axis=0)
+        # No activation between L1 and L2: so it is in the original.
+        x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name="hidden_2")(x))
+        x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name="hidden_3")(x))
+        return Linear(cfg.q_levels, default_init, cfg.weight_norm, name="output")(x)
+
+    def _tables(self) -> Float[Array, "frame_size q_levels dim"]:
+        cfg = self.config
+        frame_size, size = cfg.frame_sizes[0], cfg.emb_size or cfg.q_levels
+        weight = Weight(frame_size * size, cfg.dim, he_init, cfg.weight_norm, name="hidden_1")()
+        weight = weight.reshape(frame_size, size, cfg.dim)
+        if cfg.emb_size == 0:  # one-hot: the rows of the matrix are the tables
+            return weight
+        embedding = self.param(
+            "embedding", nn.initializers.normal(1.0), (cfg.q_levels, cfg.emb_size)
+        )
+        return jnp.einsum("qe,fed->fqd", embedding, weight)
+
+
+class FrameLevelRNN(nn.Module):
+    """A tier above the first: an RNN over frames that conditions the tier below.
+
+    Attributes:
+        config: of the whole model.
+        ratio: outputs per frame, one for each frame (or sample) of the tier below.
+    """
+
+    config: ModelConfig
+    ratio: int
+
+    @nn.compact
+    def __call__(
+        self,
+        frames: Float[Array, "batch frames frame_size"],
+        conditioning: Float[Array, "batch frames dim"] | None,
+        carry: Float[Array, "batch n_rnn state"] | None,
+        reset: Bool[Array, "batch"] | None,
+    ) -> tuple[Float[Array, "batch frames*ratio dim"], Float[Array, "batch n_rnn state"]]:
+        """Runs over the frames of a segment.
+
+        Args:
+            frames: see `frame_values`.
+            conditioning: from the tier above; None in the top tier, whose RNN reads the raw frame.
+            carry: states before the first frame; None for h0.
+            reset: rows that start at h0 whatever `carry` says.
+
+        Returns:
+            The conditioning of the tier below, and the states after the last frame.
+        """
+        cfg = self.config
+        inputs = frames
+        if conditioning is not None:
+            expand = Linear(cfg.dim, he_init, cfg.weight_norm, name="input_expand")
+            inputs = expand(frames) + conditioning
+        rnn = StackedRNN(
+            cfg.dim, cfg.n_rnn, cfg.rnn_type, cfg.skip_conn, cfg.weight_norm, name="rnn"
+        )
+        outputs, carry = rnn(inputs, self._initial_state(frames.shape[0], carry, reset))
+        outputs = Linear(self.ratio * cfg.dim, he_init, cfg.weight_norm, name="output")(outputs)
+        return outputs.reshape(outputs.shape[0], -1, cfg.dim), carry
+
+    def _initial_state(self, batch: int, carry: Array | None, reset: Array | None) -> Array:
+        cfg = self.config
+        size = RNN_TYPES[cfg.rnn_type].state_size * cfg.dim
+        h0 = self.param("h0", nn.initializers.zeros, (cfg.n_rnn, size))
+        if not cfg.learn_h0:
+            h0 = jax.lax.stop_gradient(h0)
+        h0 = jnp.broadcast_to(h0, (batch, *h0.shape))
+        if carry is None:
+            return h0
+        if reset is None:
+            return carry
+        return jnp.where(reset[:, None, None], h0, carry)
+
+
+class SampleRNN(nn.Module):
+    """The whole model. Its parameters are keyed by tier: tier_1, tier_2, ... tier_K."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch overlap+seq_len"],
+        carry: Carry | None = None,
+        reset: Bool[Array, "batch"] | None = None,
+    ) -> tuple[Float[Array, "batch seq_len q_levels"], Carry]:
+        """Predicts every token of a segment from all before it.
+
+        Args:
+            tokens: int32 tokens. The first `config.overlap` are context, the rest are targets,
+                as many as a multiple of the top frame size.
+            carry: states returned for the segment before; None starts every row at h0.
+            reset: rows that start a new clip, so at h0; None continues every row.
+
+        Returns:
+            The logits of each target, and the carry for the next segment.
+
+        Raises:
+            ValueError: the number of targets is not a multiple of the top frame size.
+        """
+        cfg = self.config
+        overlap = cfg.overlap
+        seq_len = tokens.shape[1] - overlap
+        if seq_len <= 0 or seq_len % overlap:
+            raise ValueError(
+                f"tokens has {tokens.shape[1]} time steps: must be {overlap} of overlap and a "
+                f"positive multiple of the top frame size {overlap}"
+            )
+        carry = carry or {}
+        new_carry, conditioning = {}, None
+        for tier in range(len(cfg.frame_sizes) + 1, 1, -1):
+            name, size = f"tier_{tier}", cfg.frame_sizes[tier - 2]
+            # The last frame only conditions samples after the segment: the next one reads it.
+            frames = frame_values(tokens[:, overlap - size : -size], cfg.q_levels)
+            conditioning, new_carry[name] = FrameLevelRNN(cfg, tier_ratio(cfg, tier), name=name)(
+                frames.reshape(frames.shape[0], -1, size), conditioning, carry.get(name), reset
+            )
+        windows = tokens[:, overlap - cfg.frame_sizes[0] : -1]
+        return SampleLevelMLP(cfg, name="tier_1")(windows, conditioning), new_carry
+
+
+def tier_ratio(config: ModelConfig, tier: int) -> int:
+    """How many frames of the tier below (samples, below tier 2) a frame of `tier` spans."""
+    sizes = (1, *config.frame_sizes)
+    return sizes[tier - 1] // sizes[tier - 2]
+
+
+def initial_carry(config: ModelConfig, params: dict[str, Any], batch_size: int) -> Carry:
+    """The states h0 of every tier for a batch."""
+    tiers = (f"tier_{tier}" for tier in range(2, len(config.frame_sizes) + 2))
+    return {
+        tier: jnp.broadcast_to(params[tier]["h0"], (batch_size, *params[tier]["h0"].shape))
+        for tier in tiers
+    }

@@ -1,0 +1,69 @@
+"""Pictures: spectrograms and learning curves, as PNG files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from samplernn_jax.files import replace_file
+
+_FFT_SIZE = 512
+_FLOOR_DB = -90.0
+
+
+def spectrogram(path: Path, waveform: np.ndarray, sample_rate_hz: int, title: str) -> None:
+    """Draws the waveform above its spectrogram, in dB below the loudest bin."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    seconds = np.arange(len(waveform)) / sample_rate_hz
+    above.plot(seconds, waveform, linewidth=0.4)
+    above.set(title=title, ylim=(-1, 1), ylabel="amplitude")
+    power_db = _spectrogram_db(waveform)
+    below.imshow(
+        power_db.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, len(waveform) / sample_rate_hz, 0, sample_rate_hz / 2000),
+        vmin=_FLOOR_DB,
+        vmax=0,
+        cmap="magma",
+    )
+    below.set(xlabel="seconds", ylabel="kHz")
+    _save(figure, path)
+
+
+def learning_curve(
+    path: Path, entries: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]
+) -> None:
+    """Draws bits per sample over steps, for training and validation, with the baselines."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, label, style in (
+        ("train_bits", "training", {"linewidth": 0.8}),
+        ("valid_bits", "validation", {"marker": "o", "markersize": 4}),
+    ):
+        points = [(entry["step"], entry[name]) for entry in entries if name in entry]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    for number, (name, value) in enumerate(baselines.items()):
+        axes.axhline(value, label=name, color="gray", linestyle=("--", ":")[number % 2])
+    axes.set(xlabel="step", ylabel="bits per sample", title="Learning curve")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
+def _spectrogram_db(waveform: np.ndarray) -> np.ndarray:
+    """Hann-windowed power [frames, bins] in dB below its maximum."""
+    padded = np.pad(waveform, (0, max(0, _FFT_SIZE - len(waveform))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SIZE)[:: _FFT_SIZE // 4]
+    power = np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE)[None, :])) ** 2
+    loudest = max(float(power.max()), np.finfo(np.float64).tiny)
+    return 10 * np.log10(np.maximum(power / loudest, 10 ** (_FLOOR_DB / 10)))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replace_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)

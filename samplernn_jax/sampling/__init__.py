@@ -1,0 +1,1 @@
+"""Folded weights, the decode loop, strategies, the Generator."""

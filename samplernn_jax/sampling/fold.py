@@ -1,0 +1,43 @@
+"""Rewrites parameters so that sampling does less per sample, exactly.
+
+The result is again a SampleRNN: the one without weight normalization and without embedding that
+computes the same. So the decode loop runs the model's own modules.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from samplernn_jax.config import ModelConfig
+from samplernn_jax.layers import normalize_weight
+
+Params = dict[str, Any]
+
+
+def fold(config: ModelConfig, params: Params) -> tuple[ModelConfig, Params]:
+    """The equivalent model with plain matrices and one-hot input.
+
+    Weight normalization goes into the matrices, and embedding x first layer of the sample-level
+    tier into one table per input position, [frame_size * q_levels, dim].
+    """
+    params = _fold_weight_norm(params)
+    if config.emb_size:
+        params = {**params, "tier_1": _fold_embedding(params["tier_1"])}
+    return dataclasses.replace(config, weight_norm=False, emb_size=0), params
+
+
+def _fold_weight_norm(params: Params) -> Params:
+    folded = {k: _fold_weight_norm(v) if isinstance(v, dict) else v for k, v in params.items()}
+    if "scale" in folded:
+        folded["kernel"] = normalize_weight(folded["kernel"], folded.pop("scale"))
+    return folded
+
+
+def _fold_embedding(tier_1: Params) -> Params:
+    folded = {k: v for k, v in tier_1.items() if k != "embedding"}
+    embedding, kernel = tier_1["embedding"], tier_1["hidden_1"]["kernel"]
+    weight = kernel.reshape(-1, embedding.shape[1], kernel.shape[1])
+    tables = jnp.einsum("qe,fed->fqd", embedding, weight)
+    folded["hidden_1"] = {"kernel": tables.reshape(-1, kernel.shape[1])}
+    return folded

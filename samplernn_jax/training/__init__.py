@@ -1,0 +1,1 @@
+"""Optimizer, step, parallel mapping, loop, checkpoints, metrics."""

@@ -1,0 +1,130 @@
+"""Checkpoints on disk: the only module that imports orbax.
+
+A checkpoint holds two items: `params`, all that evaluation and sampling read, and `rest`, what
+training needs on top to go on exactly (optimizer, carry, step).
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+
+from samplernn_jax.config import ModelConfig, TrainConfig
+from samplernn_jax.model import Carry, SampleRNN
+from samplernn_jax.training.step import Params, TrainState
+from samplernn_jax.training.workdir import Workdir
+
+
+class Position(NamedTuple):
+    """A point of a training run from which it goes on exactly."""
+
+    state: TrainState
+    carry: Carry
+
+
+class Checkpoints:
+    """The checkpoints of a run: the latest few, and the few best by validation bits."""
+
+    def __init__(self, workdir: Workdir, config: TrainConfig) -> None:
+        """Opens the folder, and makes it if needed."""
+        policy = AnyPreservationPolicy(
+            [
+                LatestN(config.keep_latest),
+                BestN(get_metric_fn=_valid_bits, reverse=True, n=config.keep_best),
+            ]
+        )
+        self._manager = _manager(workdir.checkpoints, preservation_policy=policy)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step to resume from; None in a fresh run."""
+        return self._manager.latest_step()
+
+    def save(self, position: Position, valid_bits: float) -> None:
+        """Saves, and removes what is neither among the latest nor among the best."""
+        items = _items(position)
+        self._manager.save(
+            int(position.state.step),
+            args=ocp.args.Composite(**{k: ocp.args.StandardSave(v) for k, v in items.items()}),
+            metrics={"valid_bits": valid_bits},
+        )
+        self._manager.wait_until_finished()
+
+    def restore(self, like: Position) -> Position:
+        """Loads the latest checkpoint onto the devices where `like` is."""
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _items(like)
+        )
+        items = self._manager.restore(
+            self.latest_step,
+            args=ocp.args.Composite(
+                **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
+            ),
+        )
+        rest = items["rest"]
+        state = TrainState(rest["step"], items["params"], rest["opt_state"])
+        return Position(state, rest["carry"])
+
+
+def restore_params(
+    workdir: Workdir, config: ModelConfig, step: int | None = None
+) -> tuple[int, Params]:
+    """Loads the parameters of the best checkpoint, or of the one of `step`.
+
+    Returns:
+        The step and the parameters, on the first local device.
+
+    Raises:
+        ValueError: there is no such checkpoint.
+    """
+    if not workdir.checkpoints.is_dir():
+        raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
+    with _manager(workdir.checkpoints, read_only=True) as manager:
+        steps = sorted(manager.all_steps())
+        if not steps:
+            raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
+        if step is None:
+            step = manager.best_step()
+        if step not in steps:
+            raise ValueError(
+                f"step={step}: workdir {workdir.path} has checkpoints of steps "
+                f"{', '.join(map(str, steps))}"
+            )
+        tokens = jax.ShapeDtypeStruct((1, 2 * config.overlap), jnp.int32)
+        abstract = jax.eval_shape(SampleRNN(config).init, jax.random.key(0), tokens)["params"]
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
+        )
+        restored = manager.restore(
+            step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
+        )
+    return step, restored["params"]
+
+
+def _items(position: Position) -> dict[str, Any]:
+    state, carry = position
+    rest = {"step": state.step, "opt_state": state.opt_state, "carry": carry}
+    return {"params": state.params, "rest": rest}
+
+
+def _valid_bits(metrics: dict[str, float]) -> float:
+    return metrics["valid_bits"]
+
+
+def _manager(path: Path, **options: Any) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(
+        path,
+        options=ocp.CheckpointManagerOptions(
+            best_fn=_valid_bits, best_mode="min", enable_async_checkpointing=False, **options
+        ),
+    )

@@ -1,0 +1,66 @@
+"""Bits per sample of a split: every sample of every clip once, with the carry carried."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.data.dataset import Split
+from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
+from samplernn_jax.model import initial_carry
+from samplernn_jax.training.parallel import Step, map_step, shard_rows
+from samplernn_jax.training.step import Params, make_eval_step
+
+
+class Evaluation(NamedTuple):
+    """The mean over all unmasked samples, and how many there were."""
+
+    bits_per_sample: float
+    num_samples: int
+
+
+def compile_eval_step(config: ExperimentConfig, mesh: Mesh) -> Step:
+    """The evaluation step on a mesh; only the carry is donated."""
+    return map_step(make_eval_step(config.model), mesh, config.parallel.map, donate=(1,))
+
+
+def evaluate(
+    eval_step: Step,
+    config: ExperimentConfig,
+    mesh: Mesh,
+    params: Params,
+    split: Split,
+    max_segments: int = 0,
+) -> Evaluation:
+    """Evaluates parameters on a split.
+
+    Args:
+        eval_step: from `compile_eval_step`, with the same configuration and mesh.
+        config: gives the model, the batch size and the segment length.
+        mesh: the devices.
+        params: replicated on the mesh.
+        split: the data.
+        max_segments: stop after so many segments of each row; 0 for the whole split.
+    """
+    data = config.data
+    carry = shard_rows(mesh, initial_carry(config.model, params, data.batch_size))
+    segments: Iterator[Segment] = evaluation_segments(
+        split, data.batch_size, data.seq_len, config.model
+    )
+    if max_segments:
+        segments = itertools.islice(segments, max_segments)
+    sums = []
+    with contextlib.closing(
+        prefetch(shard_rows(mesh, segment) for segment in segments)
+    ) as on_device:
+        for segment in on_device:
+            step_sums, carry = eval_step(params, carry, segment)
+            sums.append(step_sums)
+    host_sums = jax.device_get(sums)
+    num_samples = sum(int(entry["num_targets"]) for entry in host_sums)
+    bits = sum(float(entry["total_bits"]) for entry in host_sums)
+    return Evaluation(bits / num_samples, num_samples)

@@ -1,0 +1,130 @@
+"""The folder of a training run. It describes itself: nothing has to be repeated to use it.
+
+    config.json          the whole configuration and the sample rate
+    checkpoints/STEP/    parameters, optimizer, carry
+    metrics.jsonl        one JSON object a line
+    learning_curve.png
+    samples/step_STEP/   generated wavs and their spectrograms
+    tensorboard/
+    dataset/             the synthetic corpus, where the run made its own
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.files import write_json
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What a workdir says of itself."""
+
+    config: ExperimentConfig
+    sample_rate_hz: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """The names of everything in a training run's folder."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, a folder for each step."""
+        return self.path.absolute() / "checkpoints"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The metrics log, JSON lines."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def learning_curve(self) -> Path:
+        """The picture of the metrics log."""
+        return self.path / "learning_curve.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def dataset(self) -> Path:
+        """The synthetic corpus of a run that has no recordings."""
+        return self.path / "dataset"
+
+    def samples(self, step: int) -> Path:
+        """What was generated after `step` steps."""
+        return self.path / "samples" / f"step_{step:07d}"
+
+    def data_path(self, config: ExperimentConfig) -> Path:
+        """The dataset of the run."""
+        return Path(config.data.path) if config.data.path else self.dataset
+
+    def read_info(self) -> RunInfo:
+        """Reads config.json.
+
+        Raises:
+            ValueError: there is none, or it is damaged.
+        """
+        try:
+            content: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
+            return RunInfo(
+                ExperimentConfig.from_mapping(content["config"]), content["sample_rate_hz"]
+            )
+        except OSError as error:
+            raise ValueError(
+                f"workdir={self.path}: holds no training run (no config.json)"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.config_file}: is damaged ({error})") from error
+
+    def write_info(self, info: RunInfo) -> None:
+        """Writes config.json."""
+        content = {
+            "version": FORMAT_VERSION,
+            "sample_rate_hz": info.sample_rate_hz,
+            "config": info.config.to_dict(),
+        }
+        write_json(self.config_file, content)
+
+    def check_same_run(self, config: ExperimentConfig) -> None:
+        """Makes sure that `config` can go on with the run in this folder, if there is one.
+
+        What shapes the parameters, the carry and the data order must be the same; how long to
+        train, how often to look and where the dataset lies may change.
+
+        Raises:
+            ValueError: names the first field that differs.
+        """
+        if not self.config_file.exists():
+            return
+        old = self.read_info().config
+        for field, before, now in (
+            *_differences("model", old.model, config.model),
+            *_differences("data", old.data, config.data),
+            ("seed", old.seed, config.seed),
+        ):
+            if before != now and field != "data.path":
+                raise ValueError(
+                    f"{field}={now!r}: workdir {self.path} holds a run with {field}={before!r}; "
+                    "choose another workdir or the same value"
+                )
+
+
+def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    return [
+        (f"{group}.{field.name}", getattr(old, field.name), getattr(new, field.name))
+        for field in dataclasses.fields(old)
+    ]
