@@ -1,11 +1,11 @@
-"""Trains a SampleRNN, and goes on with a stopped training.
+r"""Trains a SampleRNN, and goes on with a stopped training.
 
     python -m experiments.train
 
 trains a small model on a synthetic corpus, without any download. With your own recordings:
 
     python -m experiments.prepare --input=my_recordings --output=datasets/mine
-    python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
+    python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \
         --config.data.path=datasets/mine
 
 The same command again goes on exactly where a stopped run was. Any field of the configuration can

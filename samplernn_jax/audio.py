@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from samplernn_jax.files import replace_file
 
-Waveform = Float32[np.ndarray, "num_samples"]
+Waveform = Float32[np.ndarray, " num_samples"]
 
 _BLOCK_FRAMES = 2**18
 

@@ -6,8 +6,9 @@ so nothing further down has to check again.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import ml_collections
 
@@ -71,7 +72,7 @@ class ModelConfig:
         sizes = self.frame_sizes
         _require(len(sizes) > 0, f"frame_sizes={sizes}: needs at least one frame size")
         _require(min(sizes) > 0, f"frame_sizes={sizes}: each must be greater than 0")
-        for below, above in zip(sizes, sizes[1:], strict=False):
+        for below, above in itertools.pairwise(sizes):
             _require(
                 above > below and above % below == 0,
                 f"frame_sizes={sizes}: each must be a multiple of the one below",
@@ -164,9 +165,7 @@ class TrainConfig:
     keep_best: int = 1
 
     def __post_init__(self) -> None:
-        _require_positive(
-            self, "num_steps", "log_every", "valid_every", "keep_latest", "keep_best"
-        )
+        _require_positive(self, "num_steps", "log_every", "valid_every", "keep_latest", "keep_best")
         _require_not_negative(self, "valid_segments")
 
 
@@ -232,7 +231,7 @@ class ExperimentConfig:
         )
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+    def from_mapping(cls, values: Mapping[str, Any]) -> "ExperimentConfig":
         """Makes the configuration from nested mappings, a ConfigDict or parsed JSON.
 
         Raises:
@@ -276,7 +275,9 @@ def _coerce(expected: Any, value: Any, where: str) -> Any:
         _require(_is_int(value) or isinstance(value, float), f"{where}={value!r}: must be a number")
         value = float(value)
     else:
-        _require(isinstance(value, expected), f"{where}={value!r}: must be {expected.__name__}")
+        name = "a list of whole numbers" if expected == tuple[int, ...] else expected.__name__
+        kind = tuple if expected == tuple[int, ...] else expected
+        _require(isinstance(value, kind), f"{where}={value!r}: must be {name}")
     return value
 
 

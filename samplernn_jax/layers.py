@@ -28,7 +28,7 @@ def default_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.floa
 
 
 def normalize_weight(
-    kernel: Float[Array, "inputs outputs"], scale: Float[Array, "outputs"]
+    kernel: Float[Array, "inputs outputs"], scale: Float[Array, " outputs"]
 ) -> Float[Array, "inputs outputs"]:
     """Weight normalization, g * v / |v| for each output column, without epsilon."""
     norm = jnp.linalg.norm(kernel, axis=0)
@@ -61,9 +61,7 @@ class Weight(nn.Module):
     @nn.compact
     def __call__(self) -> Float[Array, "inputs outputs"]:
         """The matrix to multiply with."""
-        return _weight_param(
-            self, self.initializer, (self.inputs, self.outputs), self.weight_norm
-        )
+        return _weight_param(self, self.initializer, (self.inputs, self.outputs), self.weight_norm)
 
 
 class Linear(nn.Module):
@@ -126,9 +124,9 @@ def gru_step(
 
 def lstm_step(
     weights: LSTMWeights,
-    state: Float[Array, "batch 2*dim"],
-    projected: Float[Array, "batch 4*dim"],
-) -> Float[Array, "batch 2*dim"]:
+    state: Float[Array, "batch state"],
+    projected: Float[Array, "batch gates"],
+) -> Float[Array, "batch state"]:
     """One LSTM step, lib/ops.py `__LSTMStep` of the original.
 
     Args:
@@ -170,7 +168,7 @@ class GRULayer(nn.Module):
     @nn.compact
     def __call__(
         self, inputs: Float[Array, "batch time inputs"]
-    ) -> tuple[Float[Array, "batch time 3*dim"], GRUWeights]:
+    ) -> tuple[Float[Array, "batch time 3*{self.dim}"], GRUWeights]:
         """The input projection of all frames, and the recurrent matrices."""
         dim = self.dim
         projected = Linear(3 * dim, default_init, self.weight_norm, name="input")(inputs)
@@ -196,12 +194,12 @@ class LSTMLayer(nn.Module):
     @nn.compact
     def __call__(
         self, inputs: Float[Array, "batch time inputs"]
-    ) -> tuple[Float[Array, "batch time 4*dim"], LSTMWeights]:
+    ) -> tuple[Float[Array, "batch time 4*{self.dim}"], LSTMWeights]:
         """The input projection of all frames, and the recurrent matrix."""
         dim = self.dim
-        projected = Linear(
-            4 * dim, default_init, self.weight_norm, use_bias=False, name="input"
-        )(inputs)
+        projected = Linear(4 * dim, default_init, self.weight_norm, use_bias=False, name="input")(
+            inputs
+        )
         bias = self.param("bias", _forget_bias_init, (4 * dim,))
         gates = Weight(dim, 4 * dim, default_init, self.weight_norm, name="recurrent_gates")()
         return projected + jnp.broadcast_to(bias, projected.shape), LSTMWeights(gates)

@@ -49,7 +49,7 @@ class SampleLevelMLP(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: Int[Array, "batch frame_size-1+time"],
+        tokens: Int[Array, "batch window"],
         conditioning: Float[Array, "batch time dim"],
     ) -> Float[Array, "batch time q_levels"]:
         """Logits of the sample that follows each window of `frame_size` tokens."""
@@ -93,8 +93,8 @@ class FrameLevelRNN(nn.Module):
         frames: Float[Array, "batch frames frame_size"],
         conditioning: Float[Array, "batch frames dim"] | None,
         carry: Float[Array, "batch n_rnn state"] | None,
-        reset: Bool[Array, "batch"] | None,
-    ) -> tuple[Float[Array, "batch frames*ratio dim"], Float[Array, "batch n_rnn state"]]:
+        reset: Bool[Array, " batch"] | None,
+    ) -> tuple[Float[Array, "batch outputs dim"], Float[Array, "batch n_rnn state"]]:
         """Runs over the frames of a segment.
 
         Args:
@@ -140,10 +140,10 @@ class SampleRNN(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: Int[Array, "batch overlap+seq_len"],
+        tokens: Int[Array, "batch time"],
         carry: Carry | None = None,
-        reset: Bool[Array, "batch"] | None = None,
-    ) -> tuple[Float[Array, "batch seq_len q_levels"], Carry]:
+        reset: Bool[Array, " batch"] | None = None,
+    ) -> tuple[Float[Array, "batch targets q_levels"], Carry]:
         """Predicts every token of a segment from all before it.
 
         Args:

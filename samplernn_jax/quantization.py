@@ -27,14 +27,14 @@ def _expand(companded: np.ndarray, q_type: str) -> np.ndarray:
 
 
 @functools.cache
-def levels(q_levels: int, q_type: str) -> Float32[np.ndarray, "q_levels"]:
+def levels(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}"]:
     """The amplitude of each token, ascending."""
     steps = np.arange(q_levels) - q_levels // 2
     return _expand(steps / ((q_levels - 1) / 2), q_type).clip(-1, 1).astype(np.float32)
 
 
 @functools.cache
-def boundaries(q_levels: int, q_type: str) -> Float32[np.ndarray, "q_levels-1"]:
+def boundaries(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}-1"]:
     """The amplitudes at which one token gives way to the next, ascending."""
     steps = np.arange(1, q_levels) - q_levels // 2 - 0.5
     return _expand(steps / ((q_levels - 1) / 2), q_type).astype(np.float32)
@@ -55,12 +55,10 @@ def encode(
     """
     xp = waveform.__array_namespace__()
     table = xp.asarray(boundaries(q_levels, q_type))
-    return xp.searchsorted(table, waveform, side="right").astype(xp.int32)
+    return xp.searchsorted(table, waveform, side="left").astype(xp.int32)
 
 
-def decode(
-    tokens: Int[Tensor, "*shape"], q_levels: int, q_type: str
-) -> Float32[Tensor, "*shape"]:
+def decode(tokens: Int[Tensor, "*shape"], q_levels: int, q_type: str) -> Float32[Tensor, "*shape"]:
     """The amplitude of each token, float32, numpy for numpy and jax for jax."""
     xp = tokens.__array_namespace__()
     return xp.take(xp.asarray(levels(q_levels, q_type)), tokens)

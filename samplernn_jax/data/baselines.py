@@ -53,7 +53,7 @@ def _cross_entropy(
     return float(-(counts * np.log2(probabilities)).sum() / counts.sum())
 
 
-def _clips(split: Split, model: ModelConfig) -> Iterator[Int32[np.ndarray, "time"]]:
+def _clips(split: Split, model: ModelConfig) -> Iterator[Int32[np.ndarray, " time"]]:
     table = pcm16_table(model.q_levels, model.q_type)
     for clip, length in enumerate(split.lengths):
         yield table[split.read(clip, 0, int(length)).view(np.uint16)]

@@ -208,9 +208,7 @@ def _split_clips(
     return [sorted(train), sorted(valid), sorted(test)], split_by
 
 
-def _take(
-    groups: list[list[_Clip]], order: list[int], quota: float, leave: int
-) -> Iterator[_Clip]:
+def _take(groups: list[list[_Clip]], order: list[int], quota: float, leave: int) -> Iterator[_Clip]:
     """Pops at least one group, then more until `quota` samples are full or `leave` are left."""
     taken = 0
     while taken == 0 or (taken < quota and len(order) > leave):

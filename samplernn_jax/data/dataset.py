@@ -1,16 +1,16 @@
 """A dataset on disk: clips of 16-bit samples in three splits, and a description.
 
-    dataset.json        sample rate, gain, seed, how it was split, what went in, what was rejected
-    train.pcm16         the clips of the split one after the other, int16, little endian
-    train.lengths.npy   int64 [num_clips], the samples of each clip
-    valid.*, test.*     likewise
+dataset.json        sample rate, gain, seed, how it was split, what went in, what was rejected
+train.pcm16         the clips of the split one after the other, int16, little endian
+train.lengths.npy   int64 [num_clips], the samples of each clip
+valid.*, test.*     likewise
 """
 
 import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int16, Int64
@@ -30,8 +30,8 @@ class Split:
     """
 
     name: str
-    samples: Int16[np.ndarray, "num_samples"]
-    lengths: Int64[np.ndarray, "num_clips"]
+    samples: Int16[np.ndarray, " num_samples"]
+    lengths: Int64[np.ndarray, " num_clips"]
 
     @property
     def num_clips(self) -> int:
@@ -44,11 +44,11 @@ class Split:
         return len(self.samples)
 
     @functools.cached_property
-    def starts(self) -> Int64[np.ndarray, "num_clips"]:
+    def starts(self) -> Int64[np.ndarray, " num_clips"]:
         """Where each clip begins in `samples`."""
         return np.cumsum(self.lengths) - self.lengths
 
-    def read(self, clip: int, start: int, stop: int) -> Int16[np.ndarray, "time"]:
+    def read(self, clip: int, start: int, stop: int) -> Int16[np.ndarray, " time"]:
         """Samples [start, stop) of a clip; both must lie inside it."""
         first = self.starts[clip]
         return self.samples[first + start : first + stop]
@@ -63,7 +63,7 @@ class Dataset:
     splits: dict[str, Split]
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path) -> "Dataset":
         """Maps the files of a dataset without reading the audio.
 
         Raises:

@@ -5,7 +5,6 @@ order when it reaches the end; epochs follow each other without a seam, so no ro
 nothing is dropped. What a clip's last segment lacks is masked.
 """
 
-import contextlib
 import heapq
 import itertools
 import queue
@@ -32,16 +31,16 @@ class Segment(NamedTuple):
         reset: which rows start a new clip.
     """
 
-    tokens: Int32[np.ndarray, "batch overlap+seq_len"]
-    mask: Bool[np.ndarray, "batch seq_len"]
-    reset: Bool[np.ndarray, "batch"]
+    tokens: Int32[np.ndarray, "batch time"]
+    mask: Bool[np.ndarray, "batch targets"]
+    reset: Bool[np.ndarray, " batch"]
 
 
 class Positions(NamedTuple):
     """Where each row of the batch is in one step; clip -1 is a row that has nothing left."""
 
-    clip: Int64[np.ndarray, "batch"]
-    segment: Int64[np.ndarray, "batch"]
+    clip: Int64[np.ndarray, " batch"]
+    segment: Int64[np.ndarray, " batch"]
 
 
 def training_order(num_clips: int, seed: int) -> Iterator[int]:
@@ -50,13 +49,13 @@ def training_order(num_clips: int, seed: int) -> Iterator[int]:
         yield from np.random.default_rng([seed, epoch]).permutation(num_clips).tolist()
 
 
-def evaluation_order(lengths: Int[np.ndarray, "num_clips"]) -> Iterator[int]:
+def evaluation_order(lengths: Int[np.ndarray, " num_clips"]) -> Iterator[int]:
     """Every clip once, long ones first, so that the rows end nearly together."""
     yield from np.argsort(-lengths, kind="stable").tolist()
 
 
 def schedule(
-    lengths: Int[np.ndarray, "num_clips"],
+    lengths: Int[np.ndarray, " num_clips"],
     batch_size: int,
     seq_len: int,
     order: Iterator[int],
@@ -149,8 +148,11 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
 
     def put(entry: T | _End) -> None:
         while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                return ready.put(entry, timeout=0.1)
+            try:
+                ready.put(entry, timeout=0.1)
+                break
+            except queue.Full:
+                continue
 
     def work() -> None:
         error = None

@@ -22,11 +22,12 @@ _RING_S = 1.5
 _DAMPING = 0.996
 
 
-def pluck(frequency_hz: float, duration_s: float, rng: np.random.Generator) -> Waveform:
-    """One plucked string, starting at full amplitude."""
+def pluck(frequency_hz: float, duration_s: float) -> Waveform:
+    """One plucked string, starting at full amplitude; a string sounds the same each time."""
     num_samples = round(duration_s * SAMPLE_RATE_HZ)
     period = round(SAMPLE_RATE_HZ / frequency_hz)
-    line = rng.uniform(-1.0, 1.0, period)
+    at = np.arange(period) / period
+    line = np.minimum(at / 0.15, (1 - at) / 0.85)
     line -= line.mean()
     rounds = []
     for _ in range(-(-num_samples // period)):
@@ -52,7 +53,7 @@ def melody(rng: np.random.Generator) -> Waveform:
             octave, step = divmod(note, len(_PENTATONIC))
             frequency_hz = _BASS_HZ * 2.0 ** (octave + _PENTATONIC[step] / 12)
             start = round(beat * _BEAT_S * SAMPLE_RATE_HZ)
-            waveform[start : start + tail] += loudness * pluck(frequency_hz, _RING_S, rng)
+            waveform[start : start + tail] += loudness * pluck(frequency_hz, _RING_S)
     return waveform[:num_samples]
 
 

@@ -83,10 +83,8 @@ def _decode_frame(
 ) -> tuple[Array, Array, Carry]:
     """Generates the samples of one frame of `tier` (of one sample, in tier 1).
 
-    Args:
-        window: the latest tokens, as many as the tier reads.
-        conditioning: [batch, dim] from the tier above, None in the top tier.
-        noise: [batch, samples of the frame].
+    `window` holds as many of the latest tokens as the tier reads, `conditioning` [batch, dim] is
+    from the tier above (None in the top tier), `noise` is [batch, samples of the frame].
 
     Returns:
         Tokens [batch, samples], logits [batch, samples, q_levels], and the carry.

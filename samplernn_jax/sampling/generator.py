@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ class Generator:
         self._config, self._params = fold(config, params)
 
     @classmethod
-    def from_workdir(cls, workdir: str | Path, step: int | None = None) -> Self:
+    def from_workdir(cls, workdir: str | Path, step: int | None = None) -> "Generator":
         """Loads the best checkpoint of a training run, or the one of `step`.
 
         Raises:

@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 
 def sample_token(
     logits: Float[Array, "batch q_levels"],
-    uniform: Float[Array, "batch"],
+    uniform: Float[Array, " batch"],
     temperature: Float[Array, ""],
-) -> Int[Array, "batch"]:
+) -> Int[Array, " batch"]:
     """Draws from softmax(logits / temperature) by inverting its cumulative distribution.
 
     Args:

@@ -5,7 +5,7 @@ training needs on top to go on exactly (optimizer, carry, step).
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ class Checkpoints:
         )
         self._manager = _manager(workdir.checkpoints, preservation_policy=policy)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import tensorboardX
@@ -26,7 +26,7 @@ class MetricsWriter:
             str(workdir.tensorboard), purge_step=start_step + 1
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(self, *_: object) -> None:

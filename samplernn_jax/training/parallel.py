@@ -62,9 +62,7 @@ def map_step(step: Step, mesh: Mesh, kind: str, donate: tuple[int, ...]) -> Step
     if kind == "pmap":
         return _pmap_step(step, mesh, donate)
     same, rows = PartitionSpec(), PartitionSpec(AXIS)
-    mapped = jax.shard_map(
-        step, mesh=mesh, in_specs=(same, rows, rows), out_specs=(same, rows)
-    )
+    mapped = jax.shard_map(step, mesh=mesh, in_specs=(same, rows, rows), out_specs=(same, rows))
     return jax.jit(mapped, donate_argnums=donate)
 
 

@@ -38,7 +38,9 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip(config.clip_value), optax.adam(config.learning_rate))
 
 
-def init_state(config: ModelConfig, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+def init_state(
+    config: ModelConfig, optimizer: optax.GradientTransformation, key: Array
+) -> TrainState:
     """Fresh parameters and optimizer."""
     tokens = jnp.zeros((1, 2 * config.overlap), jnp.int32)
     params = SampleRNN(config).init(key, tokens)["params"]

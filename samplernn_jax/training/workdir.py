@@ -1,12 +1,12 @@
 """The folder of a training run. It describes itself: nothing has to be repeated to use it.
 
-    config.json          the whole configuration and the sample rate
-    checkpoints/STEP/    parameters, optimizer, carry
-    metrics.jsonl        one JSON object a line
-    learning_curve.png
-    samples/step_STEP/   generated wavs and their spectrograms
-    tensorboard/
-    dataset/             the synthetic corpus, where the run made its own
+config.json          the whole configuration and the sample rate
+checkpoints/STEP/    parameters, optimizer, carry
+metrics.jsonl        one JSON object a line
+learning_curve.png
+samples/step_STEP/   generated wavs and their spectrograms
+tensorboard/
+dataset/             the synthetic corpus, where the run made its own
 """
 
 import dataclasses

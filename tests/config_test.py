@@ -1,0 +1,64 @@
+import re
+
+import pytest
+
+from samplernn_jax.config import ExperimentConfig, ModelConfig, default_config
+
+BAD = {
+    "model.frame_sizes=(2, 7)": "frame_sizes=(2, 7): each must be a multiple of the one below",
+    "model.frame_sizes=(8, 2)": "frame_sizes=(8, 2): each must be a multiple of the one below",
+    "model.frame_sizes=()": "frame_sizes=(): needs at least one frame size",
+    "model.frame_sizes=(0, 2)": "frame_sizes=(0, 2): each must be greater than 0",
+    "model.frame_sizes=8": "config.model.frame_sizes=8: must be",
+    "model.dim=0": "dim=0: must be greater than 0",
+    "model.dim=True": "config.model.dim=True: must be a whole number",
+    "model.rnn_type='GRU'": "rnn_type='GRU': must be one of gru, lstm",
+    "model.q_type='log'": "q_type='log': must be one of linear, mu-law",
+    "model.q_levels=1": "q_levels=1: must be at least 2",
+    "model.skip_conn=True": "skip_conn=True: needs n_rnn of at least 2, got n_rnn=1",
+    "model.size=3": "config.model.size: no such field; there are frame_sizes",
+    "data.seq_len=513": "seq_len=513: must be a multiple of the top frame size 8",
+    "data.batch_size=0": "batch_size=0: must be greater than 0",
+    "data.path=3": "config.data.path=3: must be str",
+    "data.synthetic_minutes=0.0": "path='': must name a dataset folder",
+    "optimizer.learning_rate=float('nan')": "learning_rate=nan: must be greater than 0",
+    "train.num_steps=0": "num_steps=0: must be greater than 0",
+    "sample.every=7": "sample.every=7: must be a multiple of train.valid_every=1000",
+    "sample.temperature=-1.0": "temperature=-1.0: must not be negative",
+    "parallel.map='vmap'": "map='vmap': must be one of shard_map, pmap",
+    "model=3": "config.model=3: must be a group",
+    "seed=-1": "seed=-1: must not be negative",
+}
+
+
+@pytest.mark.parametrize(("setting", "message"), BAD.items(), ids=BAD.keys())
+def test_a_value_that_breaks_its_rule_is_named(setting, message):
+    values = ExperimentConfig().to_dict()
+    path, value = setting.split("=", maxsplit=1)
+    *groups, name = path.split(".")
+    group = values
+    for key in groups:
+        group = group[key]
+    group[name] = eval(value)
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        ExperimentConfig.from_mapping(values)
+
+
+def test_mu_law_has_256_levels():
+    with pytest.raises(ValueError, match="q_levels=64: must be 256 with q_type='mu-law'"):
+        ModelConfig(q_type="mu-law", q_levels=64)
+
+
+def test_survives_json_and_the_config_dict():
+    config = ExperimentConfig(seed=3, model=ModelConfig(frame_sizes=(4, 8, 16)))
+    as_json = config.to_dict()
+    as_json["model"]["frame_sizes"] = [4, 8, 16]
+    assert ExperimentConfig.from_mapping(as_json) == config
+    assert ExperimentConfig.from_mapping(default_config().to_dict()) == ExperimentConfig()
+
+
+def test_numbers_may_be_written_without_a_point():
+    values = ExperimentConfig().to_dict()
+    values["sample"]["temperature"] = 1
+    temperature = ExperimentConfig.from_mapping(values).sample.temperature
+    assert isinstance(temperature, float)

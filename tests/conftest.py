@@ -1,0 +1,13 @@
+"""Every test runs with shapes and types checked, on eight CPU devices."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+
+jaxtyping.install_import_hook("samplernn_jax", "beartype.beartype")
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
