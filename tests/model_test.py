@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from samplernn_jax.layers import default_init
-from samplernn_jax.model import SampleRNN
 from tests import reference
-from tests.models import TINY, VARIANTS, random_params, random_tokens
+from tests.models import TINY, VARIANTS, apply, init, random_params, random_tokens
 
 variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 
@@ -16,7 +15,7 @@ variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.key
 @variants
 def test_equals_the_papers_equations_in_numpy(config):
     params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=3)
-    logits, carry = SampleRNN(config).apply({"params": params}, tokens)
+    logits, carry = apply(config, params, tokens)
     for row in range(2):
         expected, states = reference.forward(config, params, np.asarray(tokens[row]))
         scale = max(1.0, np.abs(expected).max() / 10)
@@ -28,10 +27,10 @@ def test_equals_the_papers_equations_in_numpy(config):
 @variants
 def test_two_segments_with_carry_equal_one_long_segment(config):
     params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=4)
-    model, overlap, middle = SampleRNN(config), config.overlap, 3 * config.overlap
-    whole, whole_carry = model.apply({"params": params}, tokens)
-    first, carry = model.apply({"params": params}, tokens[:, :middle])
-    second, carry = model.apply({"params": params}, tokens[:, middle - overlap :], carry)
+    overlap, middle = config.overlap, 3 * config.overlap
+    whole, whole_carry = apply(config, params, tokens)
+    first, carry = apply(config, params, tokens[:, :middle])
+    second, carry = apply(config, params, tokens[:, middle - overlap :], carry)
     np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, atol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), carry, whole_carry)
 
@@ -39,33 +38,31 @@ def test_two_segments_with_carry_equal_one_long_segment(config):
 @variants
 def test_no_logit_depends_on_its_own_or_a_later_token(config):
     params, tokens = random_params(config), random_tokens(config, batch=1, num_frames=3)
-    model, overlap = SampleRNN(config), config.overlap
-    logits, _ = model.apply({"params": params}, tokens)
-    for t in range(tokens.shape[1]):
-        changed = tokens.at[0, t].set((tokens[0, t] + 5) % config.q_levels)
-        new_logits, _ = model.apply({"params": params}, changed)
-        differs = np.abs(new_logits - logits).max(axis=-1)[0] > 0
+    overlap, time = config.overlap, tokens.shape[1]
+    one_changed = (tokens + 5 * jnp.eye(time, dtype=jnp.int32)) % config.q_levels
+    logits, _ = apply(config, params, jnp.concatenate([tokens, one_changed]))
+    for t in range(time):
+        differs = np.abs(logits[1 + t] - logits[0]).max(axis=-1) > 0
         assert not differs[: max(t + 1 - overlap, 0)].any()
-        if overlap <= t + 1 < tokens.shape[1]:
+        if overlap <= t + 1 < time:
             assert differs[t + 1 - overlap], "the token right before must matter"
 
 
 def test_the_oldest_token_of_the_overlap_matters():
     params, tokens = random_params(TINY), random_tokens(TINY, batch=1, num_frames=2)
     changed = tokens.at[0, 0].set((tokens[0, 0] + 5) % TINY.q_levels)
-    logits, _ = SampleRNN(TINY).apply({"params": params}, tokens)
-    new_logits, _ = SampleRNN(TINY).apply({"params": params}, changed)
+    logits, _ = apply(TINY, params, tokens)
+    new_logits, _ = apply(TINY, params, changed)
     assert np.abs(new_logits - logits)[0, 0].max() > 0
 
 
 @variants
 def test_reset_rows_start_at_h0_and_others_go_on(config):
     params, tokens = random_params(config), random_tokens(config, batch=3, num_frames=2)
-    model = SampleRNN(config)
-    fresh, _ = model.apply({"params": params}, tokens)
-    _, carry = model.apply({"params": params}, tokens)
-    continued, _ = model.apply({"params": params}, tokens, carry)
-    mixed, _ = model.apply({"params": params}, tokens, carry, jnp.array([True, False, True]))
+    fresh, _ = apply(config, params, tokens)
+    _, carry = apply(config, params, tokens)
+    continued, _ = apply(config, params, tokens, carry)
+    mixed, _ = apply(config, params, tokens, carry, jnp.array([True, False, True]))
     np.testing.assert_array_equal(mixed[0], fresh[0])
     np.testing.assert_array_equal(mixed[1], continued[1])
     np.testing.assert_array_equal(mixed[2], fresh[2])
@@ -78,7 +75,7 @@ def test_h0_is_trained_only_if_asked_for(learn_h0):
     params, tokens = random_params(config), random_tokens(config, batch=1, num_frames=2)
 
     def loss(params):
-        return jnp.sum(SampleRNN(config).apply({"params": params}, tokens)[0] ** 2)
+        return jnp.sum(apply(config, params, tokens)[0] ** 2)
 
     grads = jax.grad(loss)(params)
     for tier in ("tier_2", "tier_3"):
@@ -87,20 +84,17 @@ def test_h0_is_trained_only_if_asked_for(learn_h0):
 
 def test_weight_norm_changes_nothing_at_first():
     key, tokens = jax.random.key(0), random_tokens(TINY, batch=1, num_frames=2)
-    params = SampleRNN(TINY).init(key, tokens)["params"]
-    plain = SampleRNN(dataclasses.replace(TINY, weight_norm=False))
-    without_gains = plain.init(key, tokens)["params"]
+    plain = dataclasses.replace(TINY, weight_norm=False)
     np.testing.assert_allclose(
-        SampleRNN(TINY).apply({"params": params}, tokens)[0],
-        plain.apply({"params": without_gains}, tokens)[0],
+        apply(TINY, init(TINY, key), tokens)[0],
+        apply(plain, init(plain, key), tokens)[0],
         atol=1e-5,
     )
 
 
 def test_initial_distributions_are_the_originals():
     config = dataclasses.replace(TINY, dim=96, frame_sizes=(4, 16), emb_size=64, q_levels=256)
-    tokens = jnp.zeros((1, 32), jnp.int32)
-    params = SampleRNN(config).init(jax.random.key(0), tokens)["params"]
+    params = init(config, jax.random.key(0))
     tier_1, tier_2, rnn = params["tier_1"], params["tier_2"], params["tier_2"]["rnn"]["layer_1"]
     for kernel, std in (
         (tier_1["hidden_1"]["kernel"], (2 / 256) ** 0.5),
@@ -122,8 +116,7 @@ def test_initial_distributions_are_the_originals():
 
 def test_lstm_forgets_little_at_first():
     config = VARIANTS["4tier_lstm"]
-    tokens = random_tokens(config, batch=1, num_frames=1)
-    params = SampleRNN(config).init(jax.random.key(0), tokens)["params"]
+    params = init(config, jax.random.key(0))
     bias = params["tier_2"]["rnn"]["layer_1"]["bias"].reshape(4, config.dim)
     np.testing.assert_array_equal(bias, np.outer([0, 3, 0, 0], np.ones(config.dim)))
 
@@ -135,4 +128,4 @@ def test_parameters_are_keyed_by_tier():
 @pytest.mark.parametrize("time", [4, 5, 10])
 def test_a_segment_of_wrong_length_is_refused(time):
     with pytest.raises(ValueError, match=f"tokens has {time} time steps: must be 4 of overlap"):
-        SampleRNN(TINY).apply({"params": random_params(TINY)}, jnp.zeros((1, time), jnp.int32))
+        apply(TINY, random_params(TINY), jnp.zeros((1, time), jnp.int32))

@@ -1,5 +1,7 @@
 """Tiny models and tokens that many tests share."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,11 +41,22 @@ VARIANTS = {
 }
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def apply(config: ModelConfig, params: dict, tokens, carry=None, reset=None):
+    """The compiled model."""
+    return SampleRNN(config).apply({"params": params}, tokens, carry, reset)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def init(config: ModelConfig, key: jax.Array) -> dict:
+    """Initial parameters."""
+    tokens = jnp.zeros((1, 2 * config.overlap), jnp.int32)
+    return SampleRNN(config).init(key, tokens)["params"]
+
+
 def random_params(config: ModelConfig, seed: int = 0) -> dict:
     """Parameters in which every bias, h0 and gain matters."""
-    shapes = jax.eval_shape(
-        SampleRNN(config).init, jax.random.key(0), jnp.zeros((1, 2 * config.overlap), jnp.int32)
-    )["params"]
+    shapes = jax.eval_shape(functools.partial(init, config), jax.random.key(0))
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda x: jnp.asarray(rng.normal(0.0, 0.5, x.shape) + 0.1, jnp.float32), shapes

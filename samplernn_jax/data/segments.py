@@ -96,12 +96,12 @@ def cut(split: Split, positions: Positions, seq_len: int, model: ModelConfig) ->
     table = pcm16_table(model.q_levels, model.q_type)
     tokens = np.full((batch, overlap + seq_len), model.q_zero, np.int32)
     mask = np.zeros((batch, seq_len), bool)
-    for row, (clip, segment) in enumerate(zip(*positions, strict=True)):
+    for row, (clip, segment) in enumerate(np.stack(positions, axis=1).tolist()):
         if clip < 0:
             continue
         first = segment * seq_len
         start = max(first - overlap, 0)
-        stop = min(first + seq_len, split.lengths[clip])
+        stop = min(first + seq_len, int(split.lengths[clip]))
         into = start - (first - overlap)
         tokens[row, into : into + stop - start] = table[
             split.read(clip, start, stop).view(np.uint16)

@@ -1,8 +1,10 @@
 """A corpus that needs no download: plucked strings playing random melodies.
 
-Strings are Karplus-Strong (Computer Music Journal 7(2), 1983): a burst of noise runs around a
-delay line of one period, and each round is averaged with its neighbour and damped. Melodies
-wander over a pentatonic scale above a held bass, so that any of them sounds well.
+Strings are Karplus-Strong (Computer Music Journal 7(2), 1983): the displaced string runs around
+a delay line of one period, and each round is averaged with its neighbour and damped. It starts
+as a triangle, the shape of a string pulled aside, rather than as the paper's noise, which nothing
+can predict and which a small model learns to repeat. Melodies wander over a pentatonic scale
+above a held bass, so that any of them sounds well.
 """
 
 from collections.abc import Iterator
@@ -20,14 +22,15 @@ _BASS_HZ = 110.0
 _BEAT_S = 0.25
 _RING_S = 1.5
 _DAMPING = 0.996
+_PLUCKED_AT = 0.15  # of the string's length
 
 
 def pluck(frequency_hz: float, duration_s: float) -> Waveform:
-    """One plucked string, starting at full amplitude; a string sounds the same each time."""
+    """One plucked string; the same pitch sounds the same each time."""
     num_samples = round(duration_s * SAMPLE_RATE_HZ)
-    period = round(SAMPLE_RATE_HZ / frequency_hz)
+    period = round(SAMPLE_RATE_HZ / frequency_hz - 0.5)  # averaging neighbours delays by half
     at = np.arange(period) / period
-    line = np.minimum(at / 0.15, (1 - at) / 0.85)
+    line = np.minimum(at / _PLUCKED_AT, (1 - at) / (1 - _PLUCKED_AT))
     line -= line.mean()
     rounds = []
     for _ in range(-(-num_samples // period)):

@@ -209,7 +209,7 @@ def block_noise(
     """Uniform numbers that depend on nothing but a sequence's key and a top frame's position."""
 
     def frame_noise(key: Array, frame: Array) -> Array:
-        return jax.random.uniform(jax.random.fold_in(key, frame), (overlap,))
+        return jax.random.uniform(jax.random.fold_in(key, frame), (overlap,), jnp.float32)
 
     over_batch = jax.vmap(frame_noise, in_axes=(0, None))
     return jax.vmap(over_batch, in_axes=(None, 0))(keys, position + jnp.arange(num_frames))
