@@ -1,11 +1,12 @@
 """What all commands share: flags in, one sentence and exit code 2 for what the user got wrong."""
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from absl import flags
+from absl import flags, logging
 
 
 def run(main: Callable[[], None], usage: str) -> None:
@@ -15,37 +16,40 @@ def run(main: Callable[[], None], usage: str) -> None:
         main: the command; a ValueError that it raises is printed without a traceback.
         usage: printed by --help above the flags; the docstring of the command's module.
     """
+    logging.set_verbosity(logging.ERROR)  # orbax tells much that no user asked for
     help_flag = flags.DEFINE_bool("help", False, "Show this help.", short_name="h")
+    _parse()
+    if help_flag.value:
+        print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
+        return
     try:
-        rest = flags.FLAGS(sys.argv)
-        if help_flag.value:
-            print(usage.strip(), "\n\nFlags:", _flag_help(), sep="\n")
-            return
-        if len(rest) > 1:
-            raise ValueError(f"{rest[1]!r}: is not a flag; see --help")
         main()
-    except (flags.Error, ValueError) as error:
+    except ValueError as error:
         _fail(str(error))
-    except (AttributeError, KeyError, TypeError) as error:
-        # ml_collections refuses unknown fields and wrong types of --config.x=y with these.
-        if "config_flags" not in str(error.__traceback__ and _files(error)):
-            raise
-        _fail(error.args[0] if error.args else str(error))
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
 
 
-def _flag_help() -> str:
-    return flags.FLAGS.main_module_help()
+@contextlib.contextmanager
+def config_mistakes() -> Iterator[None]:
+    """Ends the program with a sentence where ml_collections refuses a --config flag."""
+    try:
+        yield
+    except (AttributeError, KeyError) as error:
+        _fail(f"--config: there is no such field, {error.args[0]}")
+    except (TypeError, OSError) as error:
+        _fail(f"--config: {error}")
 
 
-def _files(error: BaseException) -> list[str]:
-    frames, trace = [], error.__traceback__
-    while trace:
-        frames.append(trace.tb_frame.f_code.co_filename)
-        trace = trace.tb_next
-    return frames
+def _parse() -> None:
+    try:
+        with config_mistakes():
+            rest = flags.FLAGS(sys.argv)
+    except flags.Error as error:
+        _fail(str(error))
+    if len(rest) > 1:
+        _fail(f"{rest[1]!r}: is not a flag; see --help")
 
 
 def _fail(message: str) -> NoReturn:

@@ -23,9 +23,10 @@ from samplernn_jax.training.loop import train
 
 _DEMO = Path(__file__).parent.parent / "configs" / "demo.py"
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", str(_DEMO), "Recipe to train; the files in configs/ say what each is for."
-)
+with cli.config_mistakes():
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config", str(_DEMO), "Recipe to train; the files in configs/ say what each is for."
+    )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run. Default: runs/ and the name of the recipe."
 )
@@ -33,8 +34,10 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Trains, then says what there is to look at and what to do next."""
-    config = ExperimentConfig.from_mapping(_CONFIG.value.to_dict())
     recipe = Path(flags.FLAGS["config"].config_filename)
+    if not recipe.is_file():
+        raise ValueError(f"config={recipe}: must be a recipe, such as the files in configs/")
+    config = ExperimentConfig.from_mapping(_CONFIG.value.to_dict())
     workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
     train(config, workdir, report=lambda line: print(line, flush=True))
     print(

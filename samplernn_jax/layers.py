@@ -205,7 +205,7 @@ class LSTMLayer(nn.Module):
         return projected + jnp.broadcast_to(bias, projected.shape), LSTMWeights(gates)
 
 
-LAYER_TYPES = {"gru": GRULayer, "lstm": LSTMLayer}
+LAYER_TYPES: dict[str, type[nn.Module]] = {"gru": GRULayer, "lstm": LSTMLayer}
 
 
 class StackedRNN(nn.Module):

@@ -9,12 +9,13 @@ levels. Both tables are float32 and computed once by numpy, so numpy and jax agr
 """
 
 import functools
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Float32, Int
 
-Tensor = jax.Array | np.ndarray
+Tensor = TypeVar("Tensor", jax.Array, np.ndarray)
 
 MU = 255
 

@@ -28,7 +28,9 @@ def fold(config: ModelConfig, params: Params) -> tuple[ModelConfig, Params]:
 
 
 def _fold_weight_norm(params: Params) -> Params:
-    folded = {k: _fold_weight_norm(v) if isinstance(v, dict) else v for k, v in params.items()}
+    folded: Params = {
+        k: _fold_weight_norm(v) if isinstance(v, dict) else v for k, v in params.items()
+    }
     if "scale" in folded:
         folded["kernel"] = normalize_weight(folded["kernel"], folded.pop("scale"))
     return folded

@@ -5,9 +5,8 @@ A step takes and returns two things: what is the same on all devices, and what i
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,7 +24,7 @@ Params = dict[str, Any]
 Metrics = dict[str, Array]
 
 
-class TrainState(flax.struct.PyTreeNode):
+class TrainState(NamedTuple):
     """What training changes, apart from the carry."""
 
     step: Array
@@ -51,7 +50,7 @@ def segment_bits(
     config: ModelConfig, params: Params, carry: Carry, segment: Segment
 ) -> tuple[Array, Carry]:
     """Bits of this device's unmasked targets in all, and the carry for the next segment."""
-    tokens, mask, reset = segment
+    tokens, mask, reset = map(jnp.asarray, segment)
     logits, carry = SampleRNN(config).apply({"params": params}, tokens, carry, reset)
     return total_bits(logits, tokens[:, config.overlap :], mask), carry
 
@@ -74,7 +73,7 @@ def gradients(
     varying = lax.pcast(params, AXIS, to="varying")
     (bits, new_carry), grads = jax.value_and_grad(share, has_aux=True)(varying)
     grads, bits = lax.psum((grads, bits), AXIS)
-    metrics = {"bits": bits, "num_targets": num_targets, "grad_norm": optax.global_norm(grads)}
+    metrics = {"bits": bits, "num_targets": num_targets, "grad_norm": optax.tree.norm(grads)}
     return grads, metrics, new_carry
 
 

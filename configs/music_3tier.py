@@ -1,0 +1,33 @@
+r"""The original's best 3-tier model on MUSIC: frames of 8 and 2 samples, one GRU layer each.
+
+Data: the 32 piano sonatas of Beethoven at 16 kHz in clips of 8 s, 3,712 to train on and 256 each
+to validate and test (paper section 3.3). Prepare any collection like it with
+`python -m experiments.prepare --input=FOLDER --output=datasets/music`.
+Hardware: an accelerator; the authors trained for about a week. Not yet trained with this code.
+Bits: 1.159 per sample on test, as published (paper table 1, mean of the batch costs).
+
+    python -m experiments.train --config=configs/music_3tier.py --workdir=runs/music_3tier \
+        --config.data.path=datasets/music
+"""
+
+import ml_collections
+
+from samplernn_jax.config import default_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The recipe; everything that is not set here is the original's default already."""
+    config = default_config()
+    config.model.frame_sizes = (2, 8)
+    config.model.n_rnn = 1
+    config.model.dim = 1024
+    config.model.emb_size = 256
+    config.data.synthetic_minutes = 0.0
+    config.data.batch_size = 128
+    config.data.seq_len = 512
+    config.train.num_steps = 200_000
+    config.train.valid_every = 2000
+    config.train.valid_segments = 250
+    config.sample.every = 10_000
+    config.sample.duration_s = 8.0
+    return config

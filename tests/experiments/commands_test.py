@@ -1,0 +1,234 @@
+"""The commands as a user runs them, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[2]
+
+TINY = [
+    "--config.model.dim=8",
+    "--config.model.emb_size=4",
+    "--config.data.batch_size=4",
+    "--config.data.seq_len=32",
+    "--config.train.valid_every=10",
+    "--config.train.log_every=5",
+    "--config.sample.duration_s=0.1",
+]
+
+
+def start(*command, devices=1):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*command, devices=1):
+    """The exit code, the output and the errors of a command."""
+    process = start(*command, devices=devices)
+    output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors
+
+
+def run_well(*command, devices=1):
+    code, output, errors = run(*command, devices=devices)
+    assert code == 0, errors
+    assert "Traceback" not in errors
+    return output
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("in")
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        soundfile.write(folder / f"{number}.wav", rng.uniform(-0.5, 0.5, (9000, 2)), 16000)
+    (folder / "broken.flac").write_bytes(b"no flac")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(recordings, tmp_path_factory):
+    path = tmp_path_factory.mktemp("datasets") / "noise"
+    output = run_well(
+        "experiments.prepare",
+        *("--input", recordings, "--output", path, "--sample_rate", "8000", "--clip_s", "0.25"),
+    )
+    assert "passed over broken.flac" in output
+    assert "3 of 4 recordings went into" in output
+    return path
+
+
+@pytest.fixture(scope="module")
+def workdir(dataset, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    output = run_well(*training(path, dataset, num_steps=20))
+    assert "step 20/20" in output
+    assert "experiments.sample" in output
+    return path
+
+
+def training(workdir, dataset, num_steps, *more):
+    return (
+        "experiments.train",
+        "--config=configs/piano_small.py",
+        f"--workdir={workdir}",
+        f"--config.data.path={dataset}",
+        f"--config.train.num_steps={num_steps}",
+        "--config.model.frame_sizes=(2,8)",
+        "--config.sample.every=0",
+        *TINY,
+        *more,
+    )
+
+
+def test_evaluate_ends_with_one_json_object(workdir):
+    code, output, errors = run("experiments.evaluate", f"--workdir={workdir}", "--split=valid")
+    assert code == 0, errors
+    result = json.loads(output.splitlines()[-1])
+    assert set(result) == {
+        "bits_per_sample",
+        "num_samples",
+        "split",
+        "step",
+        "histogram_bits",
+        "bigram_bits",
+    }
+    assert result["split"] == "valid"
+    assert result["step"] in (10, 20)
+    assert 0 < result["bits_per_sample"] < 12
+
+
+def test_evaluation_does_not_depend_on_the_number_of_devices(workdir):
+    results = [
+        json.loads(run_well("experiments.evaluate", f"--workdir={workdir}", devices=n))
+        for n in (1, 4)
+    ]
+    assert results[0]["num_samples"] == results[1]["num_samples"]
+    assert results[0]["bits_per_sample"] == pytest.approx(results[1]["bits_per_sample"], rel=1e-5)
+
+
+def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
+    files = []
+    for name in ("a", "b"):
+        output = run_well(
+            "experiments.sample",
+            *(f"--workdir={workdir}", f"--output={tmp_path / name}"),
+            *("--num_sequences=2", "--duration_s=0.2", "--seed=4"),
+        )
+        files.append([Path(line) for line in output.splitlines()])
+    assert len(files[0]) == 2
+    assert soundfile.info(files[0][0]).samplerate == 8000
+    assert soundfile.info(files[0][0]).frames == 1600
+    for a, b in zip(*files, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+        assert a.with_suffix(".png").exists()
+
+
+@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "sample"])
+def test_help_teaches(name):
+    output = run_well(f"experiments.{name}", "--help")
+    assert f"python -m experiments.{name}" in output
+    assert "--" in output.split("Flags:")[1]
+
+
+MISTAKES = {
+    "prepare --input={tmp}/missing --output={tmp}/d": "input={tmp}/missing: must be an existing",
+    "prepare --input={tmp} --output={tmp}/d": "input={tmp}: holds no audio file",
+    "prepare --input={recordings}": "Flag --output must have a value other than None",
+    "prepare --input={recordings} --output={dataset}": "{dataset}: exists already",
+    "prepare --input={recordings} --output={tmp}/d --sample_rate=x": "flag --sample_rate=x",
+    "prepare --input={recordings} --output={tmp}/d --clip_s=1": "clip_s=1.0: gives 3 clips",
+    "train --confg=x": "Unknown command line flag 'confg'",
+    "train configs/demo.py": "'configs/demo.py': is not a flag",
+    "train --config=configs/none.py": "configs/none.py",
+    "train --config=configs/piano_small.py": "path='': must name a dataset folder",
+    "train --config.model.size=3": "size",
+    "train --config.model.dim=large": "large",
+    "train --config.model.frame_sizes=(2,7)": "frame_sizes=(2, 7): each must be a multiple of",
+    "train --config.model.q_type=mu-law --config.model.q_levels=64": "q_levels=64: must be 256",
+    "train --config.data.seq_len=100": "seq_len=100: must be a multiple of the top frame size",
+    "train --config.data.path={tmp}": "data.path={tmp}: no dataset there",
+    "evaluate --workdir={tmp}": "workdir={tmp}: holds no training run",
+    "evaluate --workdir={workdir} --split=all": "flag --split=all",
+    "evaluate --workdir={workdir} --step=7": "step=7: workdir {workdir} has checkpoints of",
+    "evaluate --workdir={workdir} --data_path={tmp}": "data.path={tmp}: no dataset there",
+    "sample --workdir={workdir} --output={tmp}/o --duration_s=0": "duration_s=0.0: must be at",
+    "sample --workdir={workdir} --output={tmp}/o --temperature=-1": "temperature=-1.0: must be",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_2(mistake, recordings, dataset, workdir, tmp_path):
+    places = {
+        "tmp": tmp_path,
+        "recordings": recordings,
+        "dataset": dataset,
+        "workdir": workdir,
+    }
+    name, *arguments = mistake.format(**places).split()
+    if name == "train":
+        arguments.append(f"--workdir={tmp_path / 'run'}")
+    code, _, errors = run(f"experiments.{name}", *arguments)
+    assert code == 2, errors
+    assert "Traceback" not in errors
+    assert errors.startswith("error: ")
+    assert len(errors.strip().splitlines()) == 1
+    expected = MISTAKES[mistake].format(**places)
+    if not (name == "prepare" and "clip_s" in mistake):
+        assert expected in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workdir_of_another_model_is_refused(workdir, dataset):
+    code, _, errors = run(*training(workdir, dataset, 30, "--config.model.n_rnn=2"))
+    assert code == 2
+    assert "model.n_rnn=2: workdir" in errors
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_a_run_goes_on_as_if_nothing_had_been(dataset, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_well(*training(whole, dataset, 300))
+    process = start(*training(killed, dataset, 300))
+    deadline = time.monotonic() + 120
+    while not (killed / "checkpoints" / "50").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    output = run_well(*training(killed, dataset, 300))
+    assert "Going on after step" in output
+    results = [
+        run_well("experiments.evaluate", f"--workdir={path}", "--step=300")
+        for path in (whole, killed)
+    ]
+    assert results[0] == results[1]
+    names = sorted(p.relative_to(whole) for p in (whole / "samples").rglob("*.wav"))
+    assert names
+    for name in names:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes()
+    curves = [
+        [
+            {key: value for key, value in json.loads(line).items() if key != "samples_per_s"}
+            for line in (path / "metrics.jsonl").read_text().splitlines()
+        ]
+        for path in (whole, killed)
+    ]
+    assert curves[0] == curves[1]

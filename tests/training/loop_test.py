@@ -1,0 +1,213 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from samplernn_jax.config import DataConfig, ModelConfig, ParallelConfig
+from samplernn_jax.model import initial_carry
+from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
+from samplernn_jax.training.loop import train
+from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
+from samplernn_jax.training.step import init_state, make_optimizer
+from samplernn_jax.training.workdir import Workdir
+from tests.models import TINY
+from tests.training.runs import RATE, make_config, make_dataset
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
+
+
+@pytest.fixture(scope="module")
+def finished(data_path, tmp_path_factory):
+    """A run that was not stopped, and the lines that it reported."""
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    lines = []
+    train(make_config(data_path), path, lines.append)
+    return path, lines
+
+
+def entries(path):
+    """The metrics log without the clock."""
+    return [
+        {name: value for name, value in entry.items() if name != "samples_per_s"}
+        for entry in read_metrics(Workdir(path))
+    ]
+
+
+def all_params(path):
+    return restore_params(Workdir(path), TINY, step=6)[1]
+
+
+def wavs(path):
+    return [file.read_bytes() for file in sorted((path / "samples").rglob("*.wav"))]
+
+
+def test_a_run_leaves_all_that_a_user_looks_for(finished):
+    path, lines = finished
+    assert sorted(file.name for file in path.iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "learning_curve.png",
+        "metrics.jsonl",
+        "samples",
+        "tensorboard",
+    ]
+    folder = path / "samples" / "step_0000006"
+    assert sorted(file.suffix for file in folder.iterdir()) == [".png", ".png", ".wav", ".wav"]
+    assert soundfile.info(next(folder.glob("*.wav"))).frames == 0.1 * RATE
+    assert {tuple(sorted(entry)) for entry in entries(path)} == {
+        ("grad_norm", "step", "train_bits"),
+        ("step", "valid_bits"),
+    }
+    assert list((path / "tensorboard").iterdir())
+    assert "histogram" in lines[1]
+    assert lines[-1].startswith("Generated 2 wavs")
+
+
+@pytest.mark.parametrize("stopped_at", [3, 4])
+def test_resume_is_bit_exact(data_path, finished, tmp_path, stopped_at):
+    path, _ = finished
+    train(make_config(data_path, num_steps=stopped_at), tmp_path / "run", lambda _: None)
+    lines = []
+    train(make_config(data_path), tmp_path / "run", lines.append)
+    assert f"Going on after step {stopped_at}." in lines
+    jax.tree.map(np.testing.assert_array_equal, all_params(tmp_path / "run"), all_params(path))
+    assert wavs(tmp_path / "run")[-2:] == wavs(path)
+    assert entries(tmp_path / "run")[-1] == entries(path)[-1]
+    assert "valid_bits" in entries(path)[-1]
+
+
+def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished, tmp_path):
+    path, _ = finished
+    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+    with Workdir(tmp_path / "run").metrics_file.open("a") as file:
+        file.write(json.dumps({"step": 4, "train_bits": 99.0}) + '\n{"step": 5, "tra')
+    train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert entries(tmp_path / "run") == entries(path)
+
+
+def test_a_finished_run_is_not_trained_further(data_path, finished):
+    path, _ = finished
+    before = entries(path)
+    lines = []
+    train(make_config(data_path), path, lines.append)
+    assert "Trained 6 steps already; raise train.num_steps to go on." in lines
+    assert entries(path) == before
+
+
+def test_pmap_trains_the_same(data_path, finished, tmp_path):
+    path, _ = finished
+    config = make_config(data_path, parallel=ParallelConfig(map="pmap"))
+    train(config, tmp_path / "run", lambda _: None)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+        all_params(tmp_path / "run"),
+        all_params(path),
+    )
+
+
+def test_the_generator_needs_only_the_workdir(finished):
+    path, _ = finished
+    generator = Generator.from_workdir(path)
+    assert generator.sample_rate_hz == RATE
+    assert generator.generate(jax.random.key(0), 2, 0.2).shape == (2, 200)
+    assert Generator.from_workdir(path, step=3).step == 3
+    with pytest.raises(ValueError, match=r"step=4: workdir .* has checkpoints of steps 3, 6"):
+        Generator.from_workdir(path, step=4)
+
+
+def test_latest_and_best_checkpoints_are_kept(tmp_path):
+    workdir = Workdir(tmp_path)
+    config = make_config("unused").train
+    position = fresh_position(make_mesh())
+    with Checkpoints(workdir, dataclasses.replace(config, keep_latest=2)) as checkpoints:
+        for step, bits in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0)):
+            state = position.state._replace(step=np.int32(step))
+            checkpoints.save(position._replace(state=state), bits)
+        assert checkpoints.latest_step == 5
+    kept = sorted(int(folder.name) for folder in workdir.checkpoints.iterdir())
+    assert kept == [2, 4, 5]
+    assert restore_params(workdir, TINY)[0] == 2
+
+
+def fresh_position(mesh):
+    config = make_config("unused")
+    state = init_state(TINY, make_optimizer(config.optimizer), jax.random.key(0))
+    carry = initial_carry(TINY, state.params, config.data.batch_size)
+    return Position(replicate(mesh, state), shard_rows(mesh, carry))
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
+    saved = fresh_position(make_mesh())
+    with Checkpoints(Workdir(tmp_path), make_config("unused").train) as checkpoints:
+        checkpoints.save(saved, valid_bits=1.0)
+        mesh = make_mesh(jax.devices()[:num_devices])
+        restored = checkpoints.restore(like=fresh_position(mesh))
+    jax.tree.map(np.testing.assert_array_equal, restored, saved)
+    assert restored.carry["tier_2"].sharding.mesh == mesh
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model": ModelConfig(frame_sizes=(2, 4), dim=12, emb_size=4, q_levels=16)},
+            "model.dim=12: workdir .* holds a run with model.dim=8",
+        ),
+        ({"seed": 5}, "seed=5: workdir .* holds a run with seed=0"),
+        (
+            {"data": DataConfig(path="elsewhere", batch_size=16, seq_len=16)},
+            "data.batch_size=16: workdir .* holds a run with data.batch_size=8",
+        ),
+    ],
+)
+def test_a_workdir_of_another_run_is_refused(data_path, finished, change, message):
+    path, _ = finished
+    before = (path / "config.json").read_text()
+    with pytest.raises(ValueError, match=message):
+        train(make_config(data_path, **change), path, lambda _: None)
+    assert (path / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"path": "/nowhere"}, "data.path=/nowhere: no dataset there"),
+        ({"seq_len": 512}, "seq_len=512: longer than every clip of split train"),
+        ({"batch_size": 12}, "batch_size=12: must be divisible by the number of devices, 8"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused_before_anything_is_written(
+    data_path, tmp_path, data, message
+):
+    config = make_config(data_path)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    with pytest.raises(ValueError, match=message):
+        train(config, tmp_path / "run", lambda _: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no training run"):
+        Generator.from_workdir(tmp_path)
+
+
+def test_a_run_without_a_checkpoint_is_named(data_path, finished, tmp_path):
+    path, _ = finished
+    (tmp_path / "config.json").write_text((path / "config.json").read_text())
+    with pytest.raises(ValueError, match="holds no checkpoint yet"):
+        Generator.from_workdir(tmp_path)
+
+
+def test_a_damaged_description_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"version": 1')
+    with pytest.raises(ValueError, match=r"config.json: is damaged"):
+        Generator.from_workdir(tmp_path)

@@ -1,0 +1,39 @@
+"""Tiny training runs that many tests share."""
+
+import dataclasses
+
+import numpy as np
+
+from samplernn_jax.config import (
+    DataConfig,
+    ExperimentConfig,
+    ParallelConfig,
+    SampleConfig,
+    TrainConfig,
+)
+from samplernn_jax.data.build import BuildSettings, Recording, build_dataset
+from tests.models import TINY
+
+RATE = 1000
+
+
+def make_dataset(path):
+    """Two tones of unequal lengths, 1 kHz, in clips of 0.3 s."""
+    recordings = []
+    for number in range(12):
+        seconds = np.arange(500 + 111 * number) / RATE
+        tone = 0.7 * np.sin(2 * np.pi * (50 + 30 * (number % 2)) * seconds)
+        recordings.append(Recording(f"tone{number}", [tone.astype(np.float32)]))
+    build_dataset(recordings, path, BuildSettings(sample_rate_hz=RATE, clip_s=0.3))
+    return path
+
+
+def make_config(data_path, num_steps=6, **changes):
+    config = ExperimentConfig(
+        model=TINY,
+        data=DataConfig(path=str(data_path), batch_size=8, seq_len=16),
+        train=TrainConfig(num_steps=num_steps, log_every=1, valid_every=3, valid_segments=4),
+        sample=SampleConfig(num_sequences=2, duration_s=0.1),
+        parallel=ParallelConfig(),
+    )
+    return dataclasses.replace(config, **changes)
