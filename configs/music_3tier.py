@@ -3,7 +3,7 @@ r"""The original's best 3-tier model on MUSIC: frames of 8 and 2 samples, one GR
 Data: the 32 piano sonatas of Beethoven at 16 kHz in clips of 8 s, 3,712 to train on and 256 each
 to validate and test (paper section 3.3). Prepare any collection like it with
 `python -m experiments.prepare --input=FOLDER --output=datasets/music`.
-Hardware: an accelerator; the authors trained for about a week. Not yet trained with this code.
+Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.159 per sample on test, as published (paper table 1, mean of the batch costs).
 
     python -m experiments.train --config=configs/music_3tier.py --workdir=runs/music_3tier \
