@@ -13,18 +13,18 @@ def run(main: Callable[[], None], usage: str) -> None:
     """Parses the command line and runs `main`.
 
     Args:
-        main: the command; a ValueError that it raises is printed without a traceback.
+        main: the command; a ValueError or OSError that it raises is printed without a
+            traceback.
         usage: printed by --help above the flags; the docstring of the command's module.
     """
     logging.set_verbosity(logging.ERROR)  # orbax tells much that no user asked for
-    help_flag = flags.DEFINE_bool("help", False, "Show this help.", short_name="h")
-    _parse()
-    if help_flag.value:
+    if not {"--help", "-h"}.isdisjoint(sys.argv):  # before absl asks for what is required
         print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
         return
+    _parse()
     try:
         main()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
@@ -38,7 +38,7 @@ def config_mistakes() -> Iterator[None]:
         yield
     except (AttributeError, KeyError) as error:
         _fail(f"--config: there is no such field, {error.args[0]}")
-    except (TypeError, OSError) as error:
+    except (TypeError, OSError, SyntaxError) as error:
         _fail(f"--config: {error}")
 
 

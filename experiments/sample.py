@@ -13,6 +13,7 @@ import jax
 from absl import flags
 
 from experiments import cli
+from samplernn_jax.config import MAX_SEED
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
 
@@ -21,7 +22,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the audio.", required=
 _NUM_SEQUENCES = flags.DEFINE_integer("num_sequences", 4, "How many.")
 _DURATION_S = flags.DEFINE_float("duration_s", 5.0, "Length of each in seconds.")
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.95, "0 always takes the likeliest sample.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random numbers.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the random numbers.", lower_bound=0, upper_bound=MAX_SEED - 1
+)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to take. Default: the best.")
 
 

@@ -12,10 +12,12 @@ The same command again goes on exactly where a stopped run was. Any field of the
 be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000.
 """
 
+import sys
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
+from tqdm import tqdm
 
 from experiments import cli
 from samplernn_jax.config import ExperimentConfig
@@ -39,7 +41,7 @@ def main() -> None:
         raise ValueError(f"config={recipe}: must be a recipe, such as the files in configs/")
     config = ExperimentConfig.from_mapping(_CONFIG.value.to_dict())
     workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
-    train(config, workdir, report=lambda line: print(line, flush=True))
+    train(config, workdir, _report)
     print(
         f"""
 Trained. In {workdir} you find
@@ -54,6 +56,12 @@ and with your own recordings (see README.md)
   python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
       --config.data.path=datasets/mine"""
     )
+
+
+def _report(line: str) -> None:
+    """Prints above the progress bar, if there is one."""
+    tqdm.write(line)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

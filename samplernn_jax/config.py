@@ -7,6 +7,7 @@ so nothing further down has to check again.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ import ml_collections
 
 RNN_TYPES = ("gru", "lstm")
 Q_TYPES = ("linear", "mu-law")
+MAX_SEED = 2**31
 MAPS = ("shard_map", "pmap")
 
 
@@ -25,13 +27,13 @@ def _require(condition: bool, message: str) -> None:
 def _require_positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        _require(value > 0, f"{name}={value}: must be greater than 0")
+        _require(0 < value < math.inf, f"{name}={value}: must be greater than 0, and finite")
 
 
 def _require_not_negative(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        _require(value >= 0, f"{name}={value}: must not be negative")
+        _require(0 <= value < math.inf, f"{name}={value}: must not be negative, and finite")
 
 
 def _require_one_of(config: Any, name: str, allowed: tuple[str, ...]) -> None:
@@ -121,16 +123,23 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require_positive(self, "batch_size", "seq_len")
-        _require_not_negative(self, "synthetic_minutes")
+        minutes = self.synthetic_minutes
         _require(
-            self.path != "" or self.synthetic_minutes > 0,
+            minutes == 0 or 1 <= minutes <= 600,
+            f"synthetic_minutes={minutes}: must be 0, or from 1 to 600",
+        )
+        _require(
+            self.path != "" or minutes > 0,
             "path='': must name a dataset folder made by experiments.prepare",
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam on element-wise clipped gradients of the bits per sample, as in the original.
+    """Adam on element-wise clipped gradients of the bits per sample.
+
+    As in the original but for Adam's epsilon, which lasagne adds before bias correction and optax
+    after it.
 
     Attributes:
         learning_rate: Adam's step size.
@@ -152,7 +161,8 @@ class TrainConfig:
         num_steps: steps in all; one step is one segment of every row.
         log_every: steps between entries of the metrics log.
         valid_every: steps between validations; each one also saves a checkpoint.
-        valid_segments: segments per row of the validation split to use; 0 means all of it.
+        valid_segments: validate on the first so many segments of each row only, which are the
+            beginnings of the longest clips; 0 means the whole split.
         keep_latest: how many of the latest checkpoints are kept.
         keep_best: how many of the best checkpoints by validation bits are kept.
     """
@@ -218,7 +228,7 @@ class ExperimentConfig:
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
 
     def __post_init__(self) -> None:
-        _require_not_negative(self, "seed")
+        _require(0 <= self.seed < MAX_SEED, f"seed={self.seed}: must be in [0, {MAX_SEED})")
         top = self.model.overlap
         _require(
             self.data.seq_len % top == 0,

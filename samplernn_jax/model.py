@@ -27,6 +27,8 @@ from samplernn_jax.layers import (
     he_init,
 )
 
+Params = dict[str, Any]
+
 Carry = dict[str, Array]
 """The RNN states that go from a segment to the next: tier name -> [batch, n_rnn, state]."""
 
@@ -185,7 +187,7 @@ def tier_ratio(config: ModelConfig, tier: int) -> int:
     return sizes[tier - 1] // sizes[tier - 2]
 
 
-def initial_carry(config: ModelConfig, params: dict[str, Any], batch_size: int) -> Carry:
+def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
     """The states h0 of every tier for a batch."""
     tiers = (f"tier_{tier}" for tier in range(2, len(config.frame_sizes) + 2))
     return {

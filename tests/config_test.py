@@ -20,14 +20,16 @@ BAD = {
     "data.seq_len=513": "seq_len=513: must be a multiple of the top frame size 8",
     "data.batch_size=0": "batch_size=0: must be greater than 0",
     "data.path=3": "config.data.path=3: must be str",
+    "data.synthetic_minutes=0.2": "synthetic_minutes=0.2: must be 0, or from 1 to 600",
     "data.synthetic_minutes=0.0": "path='': must name a dataset folder",
     "optimizer.learning_rate=float('nan')": "learning_rate=nan: must be greater than 0",
     "train.num_steps=0": "num_steps=0: must be greater than 0",
     "sample.every=7": "sample.every=7: must be a multiple of train.valid_every=1000",
     "sample.temperature=-1.0": "temperature=-1.0: must not be negative",
+    "sample.duration_s=float('inf')": "duration_s=inf: must be greater than 0, and finite",
     "parallel.map='vmap'": "map='vmap': must be one of shard_map, pmap",
     "model=3": "config.model=3: must be a group",
-    "seed=-1": "seed=-1: must not be negative",
+    "seed=-1": "seed=-1: must be in [0, 2147483648)",
 }
 
 

@@ -202,6 +202,8 @@ def _split_clips(
     total = sum(recording.num_samples for recording in staged)
     quota = settings.held_out * total
     order = np.random.default_rng(settings.seed).permutation(len(groups)).tolist()
+    # What is longer than twice the quota is taken last, so it is trained on.
+    order.sort(key=lambda number: _num_samples(groups[number]) <= 2 * quota)
     valid = list(_take(groups, order, quota, leave=2))
     test = list(_take(groups, order, quota, leave=1))
     train = [clip for number in order for clip in groups[number]]
@@ -212,9 +214,13 @@ def _take(groups: list[list[_Clip]], order: list[int], quota: float, leave: int)
     """Pops at least one group, then more until `quota` samples are full or `leave` are left."""
     taken = 0
     while taken == 0 or (taken < quota and len(order) > leave):
-        for clip in groups[order.pop()]:
-            taken += clip.stop - clip.start
-            yield clip
+        group = groups[order.pop()]
+        taken += _num_samples(group)
+        yield from group
+
+
+def _num_samples(group: list[_Clip]) -> int:
+    return sum(clip.stop - clip.start for clip in group)
 
 
 def _clips(recording: int, num_samples: int, clip_len: int) -> Iterator[_Clip]:

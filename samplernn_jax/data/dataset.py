@@ -8,6 +8,7 @@ valid.*, test.*     likewise
 
 import dataclasses
 import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,9 @@ class Split:
 class Dataset:
     """A dataset folder made by `experiments.prepare`, opened."""
 
-    path: Path
     sample_rate_hz: int
     splits: dict[str, Split]
+    digest: str  # of the description; tells one dataset from another
 
     @classmethod
     def open(cls, path: Path) -> "Dataset":
@@ -70,8 +71,9 @@ class Dataset:
             ValueError: the folder is no dataset, or a file of it is missing or truncated.
         """
         info = _read_info(path)
-        splits = {name: _open_split(path, name, info) for name in SPLITS}
-        return cls(path, info["sample_rate_hz"], splits)
+        splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
+        digest = hashlib.sha256(info_file(path).read_bytes()).hexdigest()
+        return cls(info["sample_rate_hz"], splits, digest)
 
 
 def samples_file(path: Path, split: str) -> Path:
@@ -92,7 +94,7 @@ def info_file(path: Path) -> Path:
 def _read_info(path: Path) -> dict[str, Any]:
     try:
         info = json.loads(info_file(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except OSError as error:
         raise ValueError(
             f"data.path={path}: no dataset there (no dataset.json); experiments.prepare makes one"
         ) from error
@@ -102,11 +104,12 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{info_file(path)}: must have version {FORMAT_VERSION}; prepare the dataset again"
         )
+    if not {"sample_rate_hz", "splits"} <= info.keys() or not set(SPLITS) <= set(info["splits"]):
+        raise ValueError(f"{info_file(path)}: is damaged, fields are missing; prepare it again")
     return info
 
 
-def _open_split(path: Path, name: str, info: dict[str, Any]) -> Split:
-    expected = info["splits"][name]
+def _open_split(path: Path, name: str, expected: dict[str, Any]) -> Split:
     try:
         samples = np.memmap(samples_file(path, name), dtype="<i2", mode="r")
         lengths = np.load(lengths_file(path, name), allow_pickle=False)

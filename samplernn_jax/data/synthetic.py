@@ -15,7 +15,7 @@ from samplernn_jax.audio import Waveform
 from samplernn_jax.data.build import Recording
 
 SAMPLE_RATE_HZ = 8_000
-MELODY_S = 8.0
+MELODY_S = 4.0
 
 _PENTATONIC = np.array([0, 2, 4, 7, 9])
 _BASS_HZ = 110.0

@@ -5,14 +5,21 @@ loop is one window of tokens and one RNN state per tier.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Shaped
 
 from samplernn_jax.config import ModelConfig
-from samplernn_jax.model import Carry, FrameLevelRNN, SampleLevelMLP, frame_values, tier_ratio
+from samplernn_jax.model import (
+    Carry,
+    FrameLevelRNN,
+    Params,
+    SampleLevelMLP,
+    frame_values,
+    tier_ratio,
+)
 
 Choose = Callable[[Array, Array], Array]
 """(logits [batch, q_levels], noise [batch]) -> tokens [batch]."""
@@ -36,7 +43,7 @@ class DecodeState(NamedTuple):
 
 def decode(
     config: ModelConfig,
-    params: dict[str, Any],
+    params: Params,
     state: DecodeState,
     noise: Shaped[Array, "frames batch overlap"],
     choose: Choose,
@@ -73,7 +80,7 @@ def decode(
 
 def _decode_frame(
     config: ModelConfig,
-    params: dict[str, Any],
+    params: Params,
     tier: int,
     window: Array,
     carry: Carry,

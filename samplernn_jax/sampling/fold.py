@@ -5,14 +5,12 @@ computes the same. So the decode loop runs the model's own modules.
 """
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.layers import normalize_weight
-
-Params = dict[str, Any]
+from samplernn_jax.model import Params
 
 
 def fold(config: ModelConfig, params: Params) -> tuple[ModelConfig, Params]:

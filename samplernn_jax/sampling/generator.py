@@ -1,9 +1,9 @@
 """The user's side of sampling: a trained model that turns keys into audio."""
 
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,10 @@ from jaxtyping import Array, Float32, Int
 
 from samplernn_jax import quantization
 from samplernn_jax.config import ModelConfig
-from samplernn_jax.model import Carry, SampleRNN, initial_carry
+from samplernn_jax.model import Carry, Params, SampleRNN, initial_carry
 from samplernn_jax.sampling.decode import DecodeState, decode
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.strategies import sample_token
-from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.workdir import Workdir
 
 Audio = Float32[np.ndarray, "num_sequences num_samples"]
@@ -35,7 +34,7 @@ class Generator:
     def __init__(
         self,
         config: ModelConfig,
-        params: dict[str, Any],
+        params: Params,
         sample_rate_hz: int,
         step: int | None = None,
     ) -> None:
@@ -51,6 +50,9 @@ class Generator:
         Raises:
             ValueError: the folder holds no run, or the run no such checkpoint.
         """
+        # Here, because orbax is slow to import and nothing else of sampling needs it.
+        from samplernn_jax.training.checkpoint import restore_params
+
         run = Workdir(Path(workdir))
         info = run.read_info()
         step, params = restore_params(run, info.config.model, step)
@@ -82,9 +84,7 @@ class Generator:
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        num_samples = round(duration_s * self.sample_rate_hz)
-        if num_samples < 1:
-            raise ValueError(f"duration_s={duration_s}: must be at least one sample long")
+        num_samples = self._num_samples("duration_s", duration_s)
         num_blocks = -(-num_samples // round(_BLOCK_S * self.sample_rate_hz))
         block_len = -(-num_samples // num_blocks)
         blocks = self._blocks(key, num_sequences, block_len, temperature, prompt)
@@ -116,10 +116,13 @@ class Generator:
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        block_len = round(block_s * self.sample_rate_hz)
-        if block_len < 1:
-            raise ValueError(f"block_s={block_s}: must be at least one sample long")
+        block_len = self._num_samples("block_s", block_s)
         return self._blocks(key, num_sequences, block_len, temperature, prompt)
+
+    def _num_samples(self, name: str, seconds: float) -> int:
+        if not 0.5 < seconds * self.sample_rate_hz < math.inf:
+            raise ValueError(f"{name}={seconds}: must be at least one sample long, and finite")
+        return round(seconds * self.sample_rate_hz)
 
     def _blocks(
         self,
@@ -131,7 +134,7 @@ class Generator:
     ) -> Iterator[Audio]:
         if num_sequences < 1:
             raise ValueError(f"num_sequences={num_sequences}: must be at least 1")
-        if not 0 <= temperature < float("inf"):
+        if not 0 <= temperature < math.inf:
             raise ValueError(f"temperature={temperature}: must be a number of at least 0")
         state = self._initial_state(key, num_sequences, prompt)
         num_frames = -(-block_len // self._config.overlap)
@@ -171,7 +174,10 @@ class Generator:
 
 
 def _prompt_tokens(config: ModelConfig, prompt: np.ndarray) -> Int[np.ndarray, "1 time"]:
-    """The prompt's tokens, with silence in front up to a multiple of the top frame."""
+    """The prompt's tokens, behind the silent top frame with which every clip begins.
+
+    More silence fills the prompt's first top frame up.
+    """
     prompt = np.asarray(prompt, np.float32)
     if prompt.ndim != 1 or len(prompt) == 0 or not np.isfinite(prompt).all():
         raise ValueError(
@@ -180,11 +186,11 @@ def _prompt_tokens(config: ModelConfig, prompt: np.ndarray) -> Int[np.ndarray, "
         )
     tokens = quantization.encode(prompt, config.q_levels, config.q_type)
     missing = -len(tokens) % config.overlap
-    return np.pad(tokens, (missing, 0), constant_values=config.q_zero)[None]
+    return np.pad(tokens, (config.overlap + missing, 0), constant_values=config.q_zero)[None]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _teacher_force(config: ModelConfig, params: dict[str, Any], tokens: Array) -> Carry:
+def _teacher_force(config: ModelConfig, params: Params, tokens: Array) -> Carry:
     """The RNN states after all frames of `tokens` but the last."""
     return SampleRNN(config).apply({"params": params}, tokens)[1]
 
@@ -193,7 +199,7 @@ def _teacher_force(config: ModelConfig, params: dict[str, Any], tokens: Array) -
 def _decode_block(
     config: ModelConfig,
     num_frames: int,
-    params: dict[str, Any],
+    params: Params,
     state: DecodeState,
     temperature: Array,
 ) -> tuple[DecodeState, Array]:

@@ -13,8 +13,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from samplernn_jax.config import ModelConfig, TrainConfig
-from samplernn_jax.model import Carry, SampleRNN
-from samplernn_jax.training.step import Params, TrainState
+from samplernn_jax.model import Carry, Params, SampleRNN
+from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 
 
@@ -86,12 +86,10 @@ def restore_params(
     Raises:
         ValueError: there is no such checkpoint.
     """
-    if not workdir.checkpoints.is_dir():
+    if not workdir.has_checkpoint:
         raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
     with _manager(workdir.checkpoints, read_only=True) as manager:
         steps = sorted(manager.all_steps())
-        if not steps:
-            raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
         if step is None:
             step = manager.best_step()
         if step not in steps:

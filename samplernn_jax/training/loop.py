@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,11 +55,12 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size)
     workdir = Workdir(path)
-    workdir.check_same_run(config)
     config = _with_absolute_data_path(config)
     dataset = _open_dataset(config, workdir, report)
     _training_segments(config, dataset, start_step=0)  # refuses a dataset that does not fit
-    workdir.write_info(RunInfo(config, dataset.sample_rate_hz))
+    info = RunInfo(config, dataset.sample_rate_hz, dataset.digest)
+    workdir.check_same_run(info)
+    workdir.write_info(info)
     with Checkpoints(workdir, config.train) as checkpoints:
         start = _start(config, mesh, checkpoints)
         with MetricsWriter(workdir, int(start.state.step)) as writer:
@@ -189,7 +191,8 @@ class Trainer:
             bar.set_postfix_str(
                 f"{values['train_bits']:.3f} bits, {values['samples_per_s']:,.0f} samples/s"
             )
-            self.writer.scalars(step, values)
+            _check_finite(step, values["train_bits"])
+            self.writer.scalars(step if wait else step - 1, values)
 
     def _checkpoint(self, step: int, position: Position) -> None:
         config, params = self.config, position.state.params
@@ -201,7 +204,7 @@ class Trainer:
             self.dataset.splits["valid"],
             config.train.valid_segments,
         )
-        self.checkpoints.save(position, result.bits_per_sample)
+        _check_finite(step, result.bits_per_sample)
         self.writer.scalars(step, {"valid_bits": result.bits_per_sample})
         entries = read_metrics(self.workdir)
         learning_curve(self.workdir.learning_curve, entries, self.baselines._asdict())
@@ -209,12 +212,14 @@ class Trainer:
         every = config.sample.every
         if step == config.train.num_steps or (every and step % every == 0):
             self._sample(step, position)
+        # Last, so that a run that is stopped before goes through all of the above again.
+        self.checkpoints.save(position, result.bits_per_sample)
         self.window.restart()
 
     def _report_progress(self, step: int, entries: list[dict]) -> None:
         values = {name: value for entry in entries for name, value in entry.items()}
-        data, num_steps = self.config.data, self.config.train.num_steps
-        left_s = (num_steps - step) * data.batch_size * data.seq_len / values["samples_per_s"]
+        num_steps = self.config.train.num_steps
+        left_s = (num_steps - step) / values["steps_per_s"]
         self.report(
             f"step {step}/{num_steps}: {values['train_bits']:.3f} bits per sample in training, "
             f"{values['valid_bits']:.3f} in validation, {values['samples_per_s']:,.0f} samples/s, "
@@ -235,6 +240,15 @@ class Trainer:
         for number, waveform in enumerate(sequences):
             self.writer.audio(step, f"sample_{number}", waveform, rate)
         self.report(f"Generated {len(sequences)} wavs and spectrograms in {folder}.")
+
+
+def _check_finite(step: int, bits: float) -> None:
+    """Stops before a checkpoint of broken parameters replaces a good one."""
+    if not math.isfinite(bits):
+        raise ValueError(
+            f"step {step}: bits per sample are {bits}, the training has diverged; lower "
+            "optimizer.learning_rate and run again, which goes on from the last checkpoint"
+        )
 
 
 class _Window:
@@ -267,7 +281,8 @@ class _Window:
         timed = targets[self._untimed :].sum() or targets.sum()
         values = {
             "train_bits": float((bits * targets).sum() / max(targets.sum(), 1.0)),
-            "grad_norm": max(float(metrics["grad_norm"]) for metrics in taken),
+            "grad_norm": float(np.mean([metrics["grad_norm"] for metrics in taken])),
+            "steps_per_s": max(len(taken) - self._untimed, 1) / (now - self._began),
             "samples_per_s": float(timed / (now - self._began)),
         }
         self._began, self._untimed = now, 0

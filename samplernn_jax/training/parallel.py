@@ -1,6 +1,6 @@
 """Where the devices are: the only module that knows about meshes.
 
-Rows of the batch are spread over all devices of all processes, everything else is on each of
+Rows of the batch are spread over all devices, everything else is on each of
 them. A per-device step becomes one call on global arrays, by `jit(shard_map)` or by `pmap`.
 """
 
@@ -20,7 +20,7 @@ Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of one axis over the given devices, by default all of all processes."""
+    """A mesh of one axis over the given devices, by default all."""
     return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
 
 

@@ -5,7 +5,7 @@ A step takes and returns two things: what is the same on all devices, and what i
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,10 @@ from jaxtyping import Array
 from samplernn_jax.config import ModelConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import total_bits
-from samplernn_jax.model import Carry, SampleRNN
+from samplernn_jax.model import Carry, Params, SampleRNN
 
 AXIS = "data"
 
-Params = dict[str, Any]
 Metrics = dict[str, Array]
 
 
@@ -33,7 +32,7 @@ class TrainState(NamedTuple):
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Adam on element-wise clipped gradients, the original's optimizer."""
+    """Adam on element-wise clipped gradients; see `OptimizerConfig`."""
     return optax.chain(optax.clip(config.clip_value), optax.adam(config.learning_rate))
 
 

@@ -6,7 +6,7 @@ metrics.jsonl        one JSON object a line
 learning_curve.png
 samples/step_STEP/   generated wavs and their spectrograms
 tensorboard/
-dataset/             the synthetic corpus, where the run made its own
+plucked_*/           the synthetic corpus, where the run made its own
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ class RunInfo:
 
     config: ExperimentConfig
     sample_rate_hz: int
+    dataset_digest: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,61 +61,73 @@ class Workdir:
         return self.path / "tensorboard"
 
     @property
-    def dataset(self) -> Path:
-        """The synthetic corpus of a run that has no recordings."""
-        return self.path / "dataset"
+    def has_checkpoint(self) -> bool:
+        """Whether anything was trained here."""
+        return self.checkpoints.is_dir() and any(
+            folder.name.isdigit() for folder in self.checkpoints.iterdir()
+        )
 
     def samples(self, step: int) -> Path:
         """What was generated after `step` steps."""
         return self.path / "samples" / f"step_{step:07d}"
 
     def data_path(self, config: ExperimentConfig) -> Path:
-        """The dataset of the run."""
-        return Path(config.data.path) if config.data.path else self.dataset
+        """The dataset of the run: the one that it was given, or its own synthetic corpus."""
+        if config.data.path:
+            return Path(config.data.path)
+        return self.path / f"plucked_{config.data.synthetic_minutes:g}_minutes_seed_{config.seed}"
 
     def read_info(self) -> RunInfo:
         """Reads config.json.
 
         Raises:
-            ValueError: there is none, or it is damaged.
+            ValueError: there is none, or it cannot be used.
         """
         try:
             content: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
+            if content["version"] != FORMAT_VERSION:
+                raise ValueError(f"its version is not {FORMAT_VERSION}")
             return RunInfo(
-                ExperimentConfig.from_mapping(content["config"]), content["sample_rate_hz"]
+                ExperimentConfig.from_mapping(content["config"]),
+                content["sample_rate_hz"],
+                content["dataset_digest"],
             )
         except OSError as error:
             raise ValueError(
                 f"workdir={self.path}: holds no training run (no config.json)"
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.config_file}: is damaged ({error})") from error
+            raise ValueError(f"{self.config_file}: cannot be used ({error})") from error
 
     def write_info(self, info: RunInfo) -> None:
         """Writes config.json."""
         content = {
             "version": FORMAT_VERSION,
             "sample_rate_hz": info.sample_rate_hz,
+            "dataset_digest": info.dataset_digest,
             "config": info.config.to_dict(),
         }
         write_json(self.config_file, content)
 
-    def check_same_run(self, config: ExperimentConfig) -> None:
-        """Makes sure that `config` can go on with the run in this folder, if there is one.
+    def check_same_run(self, info: RunInfo) -> None:
+        """Makes sure that a run can go on with what was trained in this folder, if anything.
 
-        What shapes the parameters, the carry and the data order must be the same; how long to
-        train, how often to look and where the dataset lies may change.
+        What shapes the parameters, the carry and the data order must be the same; the optimizer,
+        how long to train, how often to look and where the dataset lies may change.
 
         Raises:
             ValueError: names the first field that differs.
         """
-        if not self.config_file.exists():
+        if not self.has_checkpoint:
             return
-        old = self.read_info().config
+        old_info = self.read_info()
+        old, config = old_info.config, info.config
         for field, before, now in (
             *_differences("model", old.model, config.model),
             *_differences("data", old.data, config.data),
             ("seed", old.seed, config.seed),
+            ("sample_rate_hz", old_info.sample_rate_hz, info.sample_rate_hz),
+            ("dataset_digest", old_info.dataset_digest, info.dataset_digest),
         ):
             if before != now and field != "data.path":
                 raise ValueError(

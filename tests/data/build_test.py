@@ -62,6 +62,14 @@ def test_few_recordings_are_split_by_clip_and_say_so(tmp_path):
     }
 
 
+def test_one_very_long_recording_is_trained_on(tmp_path):
+    recordings = [Recording("long", [noise(80_000)])]
+    recordings += [Recording(str(i), [noise(900, i)]) for i in range(12)]
+    for seed in range(5):
+        info = build_dataset(recordings, tmp_path / str(seed), settings(seed=seed))
+        assert "long" in info["splits"]["train"]["recordings"]
+
+
 def test_the_same_seed_makes_the_same_dataset(tmp_path):
     for name in ("a", "b"):
         recordings = [Recording(str(i), [noise(999, i)]) for i in range(12)]

@@ -1,12 +1,13 @@
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 import soundfile
 
-from samplernn_jax.config import DataConfig, ModelConfig, ParallelConfig
+from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, ParallelConfig
 from samplernn_jax.model import initial_carry
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
@@ -36,7 +37,7 @@ def finished(data_path, tmp_path_factory):
 def entries(path):
     """The metrics log without the clock."""
     return [
-        {name: value for name, value in entry.items() if name != "samples_per_s"}
+        {name: value for name, value in entry.items() if not name.endswith("per_s")}
         for entry in read_metrics(Workdir(path))
     ]
 
@@ -91,6 +92,50 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished
         file.write(json.dumps({"step": 4, "train_bits": 99.0}) + '\n{"step": 5, "tra')
     train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert entries(tmp_path / "run") == entries(path)
+
+
+def test_stopped_before_the_checkpoint_a_run_does_all_again(
+    data_path, finished, tmp_path, monkeypatch
+):
+    path, _ = finished
+    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_config(data_path), tmp_path / "run", lambda _: None)
+    train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert entries(tmp_path / "run") == entries(path)
+    assert wavs(tmp_path / "run")[-2:] == wavs(path)
+
+
+def test_a_diverged_run_stops_and_keeps_its_good_checkpoint(data_path, tmp_path):
+    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+    reckless = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1e30))
+    with pytest.raises(ValueError, match="training has diverged; lower optimizer"):
+        train(reckless, tmp_path / "run", lambda _: None)
+    assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
+
+
+def test_another_dataset_is_refused(data_path, finished, tmp_path):
+    path, _ = finished
+    other = make_dataset(tmp_path / "other", clip_s=0.2)
+    with pytest.raises(ValueError, match=r"dataset_digest=.* holds a run with dataset_digest="):
+        train(make_config(other), path, lambda _: None)
+    moved = tmp_path / "moved"
+    shutil.copytree(data_path, moved)
+    train(make_config(moved), path, lambda _: None)
+
+
+def test_a_run_that_never_reached_a_checkpoint_may_change(data_path, finished, tmp_path):
+    path, _ = finished
+    shutil.copy(path / "config.json", tmp_path / "config.json")
+    config = make_config(data_path, num_steps=1, seed=9)
+    train(config, tmp_path, lambda _: None)
+    assert Workdir(tmp_path).read_info().config.seed == 9
 
 
 def test_a_finished_run_is_not_trained_further(data_path, finished):
@@ -164,7 +209,7 @@ def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
         ),
         ({"seed": 5}, "seed=5: workdir .* holds a run with seed=0"),
         (
-            {"data": DataConfig(path="elsewhere", batch_size=16, seq_len=16)},
+            {"data": DataConfig(batch_size=16, seq_len=16)},
             "data.batch_size=16: workdir .* holds a run with data.batch_size=8",
         ),
     ],
@@ -172,6 +217,8 @@ def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
 def test_a_workdir_of_another_run_is_refused(data_path, finished, change, message):
     path, _ = finished
     before = (path / "config.json").read_text()
+    if "data" in change:
+        change = {"data": dataclasses.replace(change["data"], path=str(data_path))}
     with pytest.raises(ValueError, match=message):
         train(make_config(data_path, **change), path, lambda _: None)
     assert (path / "config.json").read_text() == before
@@ -209,5 +256,5 @@ def test_a_run_without_a_checkpoint_is_named(data_path, finished, tmp_path):
 
 def test_a_damaged_description_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"version": 1')
-    with pytest.raises(ValueError, match=r"config.json: is damaged"):
+    with pytest.raises(ValueError, match=r"config.json: cannot be used"):
         Generator.from_workdir(tmp_path)

@@ -17,14 +17,14 @@ from tests.models import TINY
 RATE = 1000
 
 
-def make_dataset(path):
-    """Two tones of unequal lengths, 1 kHz, in clips of 0.3 s."""
+def make_dataset(path, clip_s=0.3):
+    """Two tones of unequal lengths, 1 kHz, in clips."""
     recordings = []
     for number in range(12):
         seconds = np.arange(500 + 111 * number) / RATE
         tone = 0.7 * np.sin(2 * np.pi * (50 + 30 * (number % 2)) * seconds)
         recordings.append(Recording(f"tone{number}", [tone.astype(np.float32)]))
-    build_dataset(recordings, path, BuildSettings(sample_rate_hz=RATE, clip_s=0.3))
+    build_dataset(recordings, path, BuildSettings(sample_rate_hz=RATE, clip_s=clip_s))
     return path
 
 
