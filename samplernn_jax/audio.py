@@ -24,7 +24,7 @@ def extensions() -> frozenset[str]:
     return frozenset(formats - {".raw"}) | _OTHER_EXTENSIONS
 
 
-def read_blocks(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
+def read_blocks(path: str | Path, sample_rate_hz: int) -> Iterator[Waveform]:
     """Reads a recording piece by piece, so that memory stays flat however long it is.
 
     Channels are mixed down to their mean.
@@ -56,7 +56,7 @@ def read_blocks(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
         raise ValueError(f"{path}: holds no audio")
 
 
-def read(path: Path, sample_rate_hz: int) -> Waveform:
+def read(path: str | Path, sample_rate_hz: int) -> Waveform:
     """Reads a whole recording; see `read_blocks`."""
     return np.concatenate(list(read_blocks(path, sample_rate_hz)))
 

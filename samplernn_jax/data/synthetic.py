@@ -3,8 +3,8 @@
 Strings are Karplus-Strong (Computer Music Journal 7(2), 1983): the displaced string runs around
 a delay line of one period, and each round is averaged with its neighbour and damped. It starts
 as a triangle, the shape of a string pulled aside, rather than as the paper's noise, which nothing
-can predict and which a small model learns to repeat. Melodies wander over a pentatonic scale
-above a held bass, so that any of them sounds well.
+can predict and which a small model learns to repeat. Melodies wander over a pentatonic scale, so
+that any of them sounds well.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ SAMPLE_RATE_HZ = 8_000
 MELODY_S = 4.0
 
 _PENTATONIC = np.array([0, 2, 4, 7, 9])
-_BASS_HZ = 110.0
+_NUM_DEGREES = 8
+_LOWEST_HZ = 110.0
 _BEAT_S = 0.25
-_RING_S = 1.5
-_DAMPING = 0.996
+_DAMPING = 0.985
 _PLUCKED_AT = 0.15  # of the string's length
 
 
@@ -40,24 +40,18 @@ def pluck(frequency_hz: float, duration_s: float) -> Waveform:
 
 
 def melody(rng: np.random.Generator) -> Waveform:
-    """A random walk over the scale, a note or a rest on each beat, with a bass on every fourth."""
+    """A random walk over the scale; each note stops the one before, as on a single string."""
     num_samples = round(MELODY_S * SAMPLE_RATE_HZ)
-    tail = round(_RING_S * SAMPLE_RATE_HZ)
-    waveform = np.zeros(num_samples + tail, np.float32)
-    degree = int(rng.integers(5, 10))
-    for beat in range(round(MELODY_S / _BEAT_S)):
-        notes = []
-        if beat % 4 == 0:
-            notes.append((int(rng.choice([0, 3])), 0.5))
-        if rng.random() < 0.8:
-            degree = int(np.clip(degree + rng.integers(-2, 3), 5, 14))
-            notes.append((degree, rng.uniform(0.3, 0.6)))
-        for note, loudness in notes:
-            octave, step = divmod(note, len(_PENTATONIC))
-            frequency_hz = _BASS_HZ * 2.0 ** (octave + _PENTATONIC[step] / 12)
-            start = round(beat * _BEAT_S * SAMPLE_RATE_HZ)
-            waveform[start : start + tail] += loudness * pluck(frequency_hz, _RING_S)
-    return waveform[:num_samples]
+    waveform = np.zeros(num_samples, np.float32)
+    degree, beat = int(rng.integers(_NUM_DEGREES)), 0
+    while (start := round(beat * _BEAT_S * SAMPLE_RATE_HZ)) < num_samples:
+        degree = int(np.clip(degree + rng.integers(-2, 3), 0, _NUM_DEGREES - 1))
+        octave, step = divmod(degree, len(_PENTATONIC))
+        frequency_hz = _LOWEST_HZ * 2.0 ** (octave + _PENTATONIC[step] / 12)
+        note = rng.uniform(0.6, 0.9) * pluck(frequency_hz, MELODY_S)
+        waveform[start:] = note[: num_samples - start]
+        beat += int(rng.integers(1, 4))
+    return waveform
 
 
 def melodies(minutes: float, seed: int) -> Iterator[Recording]:
