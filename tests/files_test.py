@@ -1,0 +1,34 @@
+import pytest
+
+from samplernn_jax.files import new_folder, replace_file, write_json
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "sub" / "x.txt"
+    with replace_file(path) as partial:
+        partial.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    before = path.read_text()
+    with pytest.raises(RuntimeError), replace_file(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_when_it_is_whole_and_not_after_a_failure(tmp_path):
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "a") as partial:
+        (partial / "x").write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with new_folder(tmp_path / "a") as partial:
+        (partial / "x").write_text("whole")
+    assert (tmp_path / "a" / "x").read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
