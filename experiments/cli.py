@@ -8,6 +8,8 @@ from typing import NoReturn
 
 from absl import flags, logging
 
+from samplernn_jax.training.parallel import give_cpu_devices_threads
+
 
 def run(main: Callable[[], None], usage: str) -> None:
     """Parses the command line and runs `main`.
@@ -22,6 +24,7 @@ def run(main: Callable[[], None], usage: str) -> None:
         print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
         return
     _parse()
+    give_cpu_devices_threads()
     try:
         main()
     except (ValueError, OSError) as error:

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["NPROC"] = "64"  # see training.parallel.give_cpu_devices_threads
 
 import jax
 import jaxtyping

@@ -4,6 +4,8 @@ Rows of the batch are spread over all devices, everything else is on each of
 them. A per-device step becomes one call on global arrays, by `jit(shard_map)` or by `pmap`.
 """
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +19,18 @@ T = TypeVar("T")
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 """(same on all devices, rows, rows) -> (same on all devices, rows)."""
+
+
+def give_cpu_devices_threads() -> None:
+    """Lets one CPU stand for several devices, as in tests; call it before jax is first used.
+
+    XLA's thread pool has a thread per core. Where there are more devices than that, collectives
+    that wait for each other fill it up and never end. The variable NPROC sets the pool's size.
+    """
+    forced = re.search(r"device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
+    num_devices = int(forced[1]) if forced else int(jax.config.read("jax_num_cpu_devices"))
+    if num_devices > 1:
+        os.environ.setdefault("NPROC", str(8 * num_devices))
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

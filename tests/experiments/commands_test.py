@@ -27,6 +27,7 @@ TINY = [
 
 def start(*command, devices=1):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    del environment["NPROC"]  # a user does not know of it
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, command)],
         cwd=ROOT,
@@ -112,6 +113,17 @@ def test_evaluate_ends_with_one_json_object(workdir):
     assert result["split"] == "valid"
     assert result["step"] in (10, 20)
     assert 0 < result["bits_per_sample"] < 12
+
+
+def test_one_cpu_can_stand_for_many_devices(dataset, tmp_path):
+    run_well(*training(tmp_path, dataset, 60, "--config.data.batch_size=8"), devices=8)
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(dataset, tmp_path):
+    code, _, errors = run(*training(tmp_path / "run", dataset, 10), devices=3)
+    assert code == 2
+    assert "batch_size=4: must be divisible by the number of devices, 3" in errors
+    assert not (tmp_path / "run").exists()
 
 
 def test_evaluation_does_not_depend_on_the_number_of_devices(workdir):
