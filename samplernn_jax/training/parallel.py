@@ -28,7 +28,7 @@ def give_cpu_devices_threads() -> None:
     that wait for each other fill it up and never end. The variable NPROC sets the pool's size.
     """
     forced = re.search(r"device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
-    num_devices = int(forced[1]) if forced else int(jax.config.read("jax_num_cpu_devices"))
+    num_devices = int(forced[1]) if forced else jax.config.values["jax_num_cpu_devices"]
     if num_devices > 1:
         os.environ.setdefault("NPROC", str(8 * num_devices))
 
