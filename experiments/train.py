@@ -48,14 +48,17 @@ Trained. In {workdir} you find
   samples/            what the model generated: wavs to listen to, and their spectrograms
   learning_curve.png  bits per sample while training, and what they are without a model
   metrics.jsonl       the same in numbers; tensorboard/ for TensorBoard
-Go on with
+Go on with (both take the checkpoint that was best in validation)
   python -m experiments.evaluate --workdir={workdir} --split=test
-  python -m experiments.sample --workdir={workdir} --output={workdir}/more --duration_s=10
-and with your own recordings (see README.md)
+  python -m experiments.sample --workdir={workdir} --output={workdir}/more --duration_s=10"""
+    )
+    if not config.data.path:
+        print(
+            """and with your own recordings (see README.md)
   python -m experiments.prepare --input=FOLDER --output=datasets/mine
   python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
       --config.data.path=datasets/mine"""
-    )
+        )
 
 
 def _report(line: str) -> None:

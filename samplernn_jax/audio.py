@@ -61,7 +61,7 @@ def read(path: str | Path, sample_rate_hz: int) -> Waveform:
     return np.concatenate(list(read_blocks(path, sample_rate_hz)))
 
 
-def write(path: Path, waveform: Waveform, sample_rate_hz: int) -> None:
+def write(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:
     """Writes a 16-bit mono WAV file; values outside [-1, 1] are clipped."""
-    with replace_file(path) as partial:
+    with replace_file(Path(path)) as partial:
         soundfile.write(partial, waveform, sample_rate_hz, format="WAV", subtype="PCM_16")

@@ -48,7 +48,9 @@ def learning_curve(
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)
     for number, (name, value) in enumerate(baselines.items()):
-        axes.axhline(value, label=name, color="gray", linestyle=("--", ":")[number % 2])
+        axes.axhline(
+            value, label=name.removesuffix("_bits"), color="gray", linestyle=("--", ":")[number % 2]
+        )
     axes.set(xlabel="step", ylabel="bits per sample", title="Learning curve")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -88,7 +88,7 @@ def restore_params(
     """
     if not workdir.has_checkpoint:
         raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
-    with _manager(workdir.checkpoints, read_only=True) as manager:
+    with _manager(workdir.checkpoints, create=False) as manager:
         steps = sorted(manager.all_steps())
         if step is None:
             step = manager.best_step()

@@ -219,10 +219,12 @@ class Trainer:
     def _report_progress(self, step: int, entries: list[dict]) -> None:
         values = {name: value for entry in entries for name, value in entry.items()}
         num_steps = self.config.train.num_steps
+        best = min((e for e in entries if "valid_bits" in e), key=lambda e: e["valid_bits"])
         left_s = (num_steps - step) / values["steps_per_s"]
         self.report(
             f"step {step}/{num_steps}: {values['train_bits']:.3f} bits per sample in training, "
-            f"{values['valid_bits']:.3f} in validation, {values['samples_per_s']:,.0f} samples/s, "
+            f"{values['valid_bits']:.3f} in validation (best {best['valid_bits']:.3f} at step "
+            f"{best['step']}), {values['samples_per_s']:,.0f} samples/s, "
             f"{tqdm.format_interval(left_s)} left"
         )
 
