@@ -116,7 +116,9 @@ def test_evaluate_ends_with_one_json_object(workdir):
 
 
 def test_one_cpu_can_stand_for_many_devices(dataset, tmp_path):
-    run_well(*training(tmp_path, dataset, 60, "--config.data.batch_size=8"), devices=8)
+    output = run_well(*training(tmp_path, dataset, 60, "--config.data.batch_size=8"), devices=8)
+    assert "on 8 cpu device(s)" in output
+    assert "step 60/60" in output
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused(dataset, tmp_path):
