@@ -1,44 +1,31 @@
 """Typed configuration: every value is checked here, once, where it enters.
 
-A recipe in `configs/` returns an `ml_collections.ConfigDict`; `ExperimentConfig.from_config_dict`
+A recipe in `configs/` returns an `ml_collections.ConfigDict`; `ExperimentConfig.from_mapping`
 turns it into the frozen dataclasses below. Their `__post_init__` holds every rule about values,
 so nothing further down has to check again.
 """
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_collections
 
+from samplernn_jax.fields import (
+    build,
+    require,
+    require_not_negative,
+    require_one_of,
+    require_positive,
+)
+
 RNN_TYPES = ("gru", "lstm")
-Q_TYPES = ("linear", "mu-law")
+Q_TYPES = ("linear", "mu-law", "a-law")
+OUTPUT_ACTIVATIONS = ("relu", "none")
+NORMALIZATIONS = ("dataset", "legacy")
 MAX_SEED = 2**31
 MAPS = ("shard_map", "pmap")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_positive(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(0 < value < math.inf, f"{name}={value}: must be greater than 0, and finite")
-
-
-def _require_not_negative(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(0 <= value < math.inf, f"{name}={value}: must not be negative, and finite")
-
-
-def _require_one_of(config: Any, name: str, allowed: tuple[str, ...]) -> None:
-    value = getattr(config, name)
-    _require(value in allowed, f"{name}={value!r}: must be one of {', '.join(allowed)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +34,21 @@ class ModelConfig:
 
     Attributes:
         frame_sizes: frame size of tiers 2, 3, ... K, from the bottom up, in samples. Each is a
-            multiple of the one below.
+            multiple of the one below. () is the 1-tier baseline, an RNN over samples.
         dim: width of every tier.
-        n_rnn: stacked RNN layers in each frame-level tier.
+        n_rnn: stacked RNN layers in each tier that has an RNN.
         rnn_type: "gru" or "lstm".
         skip_conn: Graves-style skip connections between stacked layers (needs n_rnn > 1).
         learn_h0: train the initial RNN states; False keeps them at zero.
         weight_norm: weight normalization of every linear map.
         emb_size: size of the embedding of a token; 0 means one-hot.
         q_levels: number of quantization levels.
-        q_type: "linear" or "mu-law".
+        q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
+        independent_preds: give the top tier a second output that predicts all samples of its next
+            frame independently of each other (`IndependentPreds` of the original).
     """
+
+    architecture: ClassVar[str] = "samplernn"
 
     frame_sizes: tuple[int, ...] = (2, 8)
     dim: int = 1024
@@ -69,34 +60,38 @@ class ModelConfig:
     emb_size: int = 256
     q_levels: int = 256
     q_type: str = "linear"
+    independent_preds: bool = False
 
     def __post_init__(self) -> None:
         sizes = self.frame_sizes
-        _require(len(sizes) > 0, f"frame_sizes={sizes}: needs at least one frame size")
-        _require(min(sizes) > 0, f"frame_sizes={sizes}: each must be greater than 0")
+        require(min(sizes, default=1) > 0, f"frame_sizes={sizes}: each must be greater than 0")
         for below, above in itertools.pairwise(sizes):
-            _require(
+            require(
                 above > below and above % below == 0,
                 f"frame_sizes={sizes}: each must be a multiple of the one below",
             )
-        _require_positive(self, "dim", "n_rnn")
-        _require_not_negative(self, "emb_size")
-        _require_one_of(self, "rnn_type", RNN_TYPES)
-        _require_one_of(self, "q_type", Q_TYPES)
-        _require(self.q_levels >= 2, f"q_levels={self.q_levels}: must be at least 2")
-        _require(
-            self.q_type != "mu-law" or self.q_levels == 256,
-            f"q_levels={self.q_levels}: must be 256 with q_type='mu-law'",
-        )
-        _require(
+        require_positive(self, "dim", "n_rnn")
+        require_not_negative(self, "emb_size")
+        require_one_of(self, "rnn_type", RNN_TYPES)
+        _check_quantization(self)
+        require(
             not self.skip_conn or self.n_rnn > 1,
             f"skip_conn=True: needs n_rnn of at least 2, got n_rnn={self.n_rnn}",
         )
+        require(
+            not self.independent_preds or len(sizes) > 0,
+            "independent_preds=True: needs a frame-level tier, got frame_sizes=()",
+        )
+
+    @property
+    def top_frame_size(self) -> int:
+        """Samples of the top tier's frame; one sample, where there is only one tier."""
+        return self.frame_sizes[-1] if self.frame_sizes else 1
 
     @property
     def overlap(self) -> int:
-        """Samples of context in front of a segment: the top tier's frame size."""
-        return self.frame_sizes[-1]
+        """Samples of context in front of a segment."""
+        return self.top_frame_size
 
     @property
     def q_zero(self) -> int:
@@ -105,11 +100,70 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class WaveNetConfig:
+    """The shape of the paper's WaveNet re-implementation (models/one_tier/wavent.py).
+
+    Attributes:
+        num_blocks: blocks of dilated layers.
+        layers_per_block: layers of a block, with dilations 1, 2, 4, ...
+        dim: channels of every layer.
+        output_activation: of the three layers before the logits. "relu" as in the paper by van den
+            Oord et al.; "none" as in the original, whose code forgets to apply it.
+        q_levels: number of quantization levels.
+        q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
+    """
+
+    architecture: ClassVar[str] = "wavenet"
+
+    num_blocks: int = 4
+    layers_per_block: int = 10
+    dim: int = 64
+    output_activation: str = "relu"
+    q_levels: int = 256
+    q_type: str = "linear"
+
+    def __post_init__(self) -> None:
+        require_positive(self, "num_blocks", "layers_per_block", "dim")
+        require_one_of(self, "output_activation", OUTPUT_ACTIVATIONS)
+        _check_quantization(self)
+
+    @property
+    def top_frame_size(self) -> int:
+        """1: it predicts sample by sample, as a SampleRNN of one tier."""
+        return 1
+
+    @property
+    def overlap(self) -> int:
+        """Samples of context in front of a segment: as many as a prediction depends on."""
+        return self.num_blocks * (2**self.layers_per_block - 1) + 1
+
+    @property
+    def q_zero(self) -> int:
+        """The token of silence."""
+        return self.q_levels // 2
+
+
+ArchitectureConfig = ModelConfig | WaveNetConfig
+
+
+def _check_quantization(model: ArchitectureConfig) -> None:
+    require_one_of(model, "q_type", Q_TYPES)
+    require(model.q_levels >= 2, f"q_levels={model.q_levels}: must be at least 2")
+    require(
+        model.q_type == "linear" or model.q_levels == 256,
+        f"q_levels={model.q_levels}: must be 256 with q_type={model.q_type!r}",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """What to train on, and how it is cut into segments.
 
     Attributes:
         path: a dataset folder made by `experiments.prepare`; "" for the synthetic corpus.
+        normalization: "dataset" for the one gain that such a folder has for all of its clips;
+            "legacy" to read a folder of the original's .npy files as the original does, clip by
+            clip and mistake by mistake, see `data/legacy.py`.
         synthetic_minutes: length of the corpus of plucked strings that the workdir gets when
             path is "". A recipe for real recordings sets it to 0, which makes path required.
         batch_size: rows of a batch over all devices; each walks its own clip.
@@ -117,18 +171,24 @@ class DataConfig:
     """
 
     path: str = ""
+    normalization: str = "dataset"
     synthetic_minutes: float = 5.0
     batch_size: int = 128
     seq_len: int = 512
 
     def __post_init__(self) -> None:
-        _require_positive(self, "batch_size", "seq_len")
+        require_positive(self, "batch_size", "seq_len")
+        require_one_of(self, "normalization", NORMALIZATIONS)
+        require(
+            self.normalization != "legacy" or self.path != "",
+            "path='': must name a folder of the original's .npy files with normalization='legacy'",
+        )
         minutes = self.synthetic_minutes
-        _require(
+        require(
             minutes == 0 or 1 <= minutes <= 600,
             f"synthetic_minutes={minutes}: must be 0, or from 1 to 600",
         )
-        _require(
+        require(
             self.path != "" or minutes > 0,
             "path='': must name a dataset folder made by experiments.prepare",
         )
@@ -136,21 +196,22 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam on element-wise clipped gradients of the bits per sample.
-
-    As in the original but for Adam's epsilon, which lasagne adds before bias correction and optax
-    after it.
+    """Adam on element-wise clipped gradients of the bits per sample, as in the original.
 
     Attributes:
         learning_rate: Adam's step size.
         clip_value: every element of the gradient is clipped to [-clip_value, clip_value].
+        independent_preds_weight: weight of the bits per sample of the independent predictions in
+            what is minimised; above 0 it needs model.independent_preds.
     """
 
     learning_rate: float = 1e-3
     clip_value: float = 1.0
+    independent_preds_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_positive(self, "learning_rate", "clip_value")
+        require_positive(self, "learning_rate", "clip_value")
+        require_not_negative(self, "independent_preds_weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +236,8 @@ class TrainConfig:
     keep_best: int = 1
 
     def __post_init__(self) -> None:
-        _require_positive(self, "num_steps", "log_every", "valid_every", "keep_latest", "keep_best")
-        _require_not_negative(self, "valid_segments")
+        require_positive(self, "num_steps", "log_every", "valid_every", "keep_latest", "keep_best")
+        require_not_negative(self, "valid_segments")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,8 +258,8 @@ class SampleConfig:
     temperature: float = 0.95
 
     def __post_init__(self) -> None:
-        _require_not_negative(self, "every", "temperature")
-        _require_positive(self, "num_sequences", "duration_s")
+        require_not_negative(self, "every", "temperature")
+        require_positive(self, "num_sequences", "duration_s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +273,7 @@ class ParallelConfig:
     map: str = "shard_map"
 
     def __post_init__(self) -> None:
-        _require_one_of(self, "map", MAPS)
+        require_one_of(self, "map", MAPS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +281,7 @@ class ExperimentConfig:
     """One training run. `seed` fixes the initial parameters, the data order and the samples."""
 
     seed: int = 0
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    model: ArchitectureConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -228,16 +289,25 @@ class ExperimentConfig:
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < MAX_SEED, f"seed={self.seed}: must be in [0, {MAX_SEED})")
-        top = self.model.overlap
-        _require(
+        require(0 <= self.seed < MAX_SEED, f"seed={self.seed}: must be in [0, {MAX_SEED})")
+        top = self.model.top_frame_size
+        require(
             self.data.seq_len % top == 0,
             f"seq_len={self.data.seq_len}: must be a multiple of the top frame size {top}",
         )
-        _require(
+        require(
             self.sample.every % self.train.valid_every == 0,
             f"sample.every={self.sample.every}: must be a multiple of "
             f"train.valid_every={self.train.valid_every}",
+        )
+        weight = self.optimizer.independent_preds_weight
+        require(
+            weight == 0 or (isinstance(self.model, ModelConfig) and self.model.independent_preds),
+            f"independent_preds_weight={weight}: needs model.independent_preds=True",
+        )
+        require(
+            self.data.normalization != "legacy" or self.model.q_type != "a-law",
+            "q_type='a-law': the original has no a-law, so normalization must not be 'legacy'",
         )
 
     @classmethod
@@ -247,49 +317,18 @@ class ExperimentConfig:
         Raises:
             ValueError: a field is unknown or breaks its rule; the message names it.
         """
-        return _build(cls, values, "config")
+        return build(cls, values, "config")
 
     def to_dict(self) -> dict[str, Any]:
         """The nested dict that `from_mapping` takes, ready for JSON."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return {**values, "model": {"architecture": self.model.architecture, **values["model"]}}
 
 
-def default_config() -> ml_collections.ConfigDict:
-    """The editable form of `ExperimentConfig()`: where every recipe in `configs/` starts."""
-    return ml_collections.ConfigDict(ExperimentConfig().to_dict())
+def default_config(model: ArchitectureConfig | None = None) -> ml_collections.ConfigDict:
+    """An editable `ExperimentConfig`: where every recipe in `configs/` starts.
 
-
-def _build(cls: type, values: Mapping[str, Any], where: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    kwargs = {}
-    for name, value in values.items():
-        _require(name in fields, f"{where}.{name}: no such field; there are {', '.join(fields)}")
-        field = fields[name]
-        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-            _require(isinstance(value, Mapping), f"{where}.{name}={value!r}: must be a group")
-            value = _build(field.type, value, f"{where}.{name}")
-        else:
-            value = _coerce(field.type, value, f"{where}.{name}")
-        kwargs[name] = value
-    return cls(**kwargs)
-
-
-def _coerce(expected: Any, value: Any, where: str) -> Any:
-    """The value as the field's type; an int may stand for a float, a list for a tuple."""
-    if expected == tuple[int, ...] and isinstance(value, list | tuple):
-        _require(all(_is_int(v) for v in value), f"{where}={value!r}: must be whole numbers")
-        return tuple(value)
-    if expected is int:
-        _require(_is_int(value), f"{where}={value!r}: must be a whole number")
-    elif expected is float:
-        _require(_is_int(value) or isinstance(value, float), f"{where}={value!r}: must be a number")
-        value = float(value)
-    else:
-        name = "a list of whole numbers" if expected == tuple[int, ...] else expected.__name__
-        kind = tuple if expected == tuple[int, ...] else expected
-        _require(isinstance(value, kind), f"{where}={value!r}: must be {name}")
-    return value
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    Args:
+        model: what to train; None for the default SampleRNN.
+    """
+    return ml_collections.ConfigDict(ExperimentConfig(model=model or ModelConfig()).to_dict())

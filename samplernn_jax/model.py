@@ -8,6 +8,8 @@ down; tier 2 hands one per sample to tier 1, which predicts the sample. Reading 
       ...
       tier_2  FrameLevelRNN    InputExpand(frame) + conditioning -> RNN -> vectors for the samples
       tier_1  SampleLevelMLP   embedding(last frame_size tokens) + conditioning -> logits
+
+With one tier only, the paper's RNN baseline, `SampleLevelRNN` predicts samples from samples.
 """
 
 from typing import Any
@@ -38,8 +40,45 @@ def frame_values(tokens: Int[Array, "*shape"], q_levels: int) -> Float[Array, "*
     return 2.0 * (tokens / (q_levels // 2) - 1.0)
 
 
+def _embedding(module: nn.Module, config: ModelConfig) -> Float[Array, "q_levels emb_size"]:
+    """Declares the embedding of tokens on a tier's module."""
+    return module.param(
+        "embedding", nn.initializers.normal(1.0), (config.q_levels, config.emb_size)
+    )
+
+
+def _rnn(config: ModelConfig) -> StackedRNN:
+    return StackedRNN(
+        config.dim,
+        config.n_rnn,
+        config.rnn_type,
+        config.skip_conn,
+        config.weight_norm,
+        name="rnn",
+    )
+
+
+def _initial_state(
+    module: nn.Module, config: ModelConfig, batch: int, carry: Array | None, reset: Array | None
+) -> Float[Array, "batch n_rnn state"]:
+    """Declares h0 on a tier's module and gives the states before the first frame.
+
+    They are h0 where there is no carry and in the rows to reset, else the carry.
+    """
+    size = RNN_TYPES[config.rnn_type].state_size * config.dim
+    h0 = module.param("h0", nn.initializers.zeros, (config.n_rnn, size))
+    if not config.learn_h0:
+        h0 = jax.lax.stop_gradient(h0)
+    h0 = jnp.broadcast_to(h0, (batch, *h0.shape))
+    if carry is None:
+        return h0
+    if reset is None:
+        return carry
+    return jnp.where(reset[:, None, None], h0, carry)
+
+
 class SampleLevelMLP(nn.Module):
-    """Tier 1: predicts every sample from the `frame_size` tokens before it.
+    """Tier 1 below frame-level tiers: predicts every sample from the `frame_size` tokens before it.
 
     The first layer is linear in the embedded tokens, so embedding and matrix are multiplied once
     into one table per position and the tables are looked up, which is far cheaper than the
@@ -72,10 +111,38 @@ class SampleLevelMLP(nn.Module):
         weight = weight.reshape(frame_size, size, cfg.dim)
         if cfg.emb_size == 0:  # one-hot: the rows of the matrix are the tables
             return weight
-        embedding = self.param(
-            "embedding", nn.initializers.normal(1.0), (cfg.q_levels, cfg.emb_size)
-        )
-        return jnp.einsum("qe,fed->fqd", embedding, weight)
+        return jnp.einsum("qe,fed->fqd", _embedding(self, cfg), weight)
+
+
+class SampleLevelRNN(nn.Module):
+    """Tier 1 on its own: an RNN over samples, the paper's baseline (one_tier.py)."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch time"],
+        carry: Float[Array, "batch n_rnn state"] | None,
+        reset: Bool[Array, " batch"] | None,
+    ) -> tuple[Float[Array, "batch time q_levels"], Float[Array, "batch n_rnn state"]]:
+        """Logits of the sample that follows each token, and the states after the last one.
+
+        Args:
+            tokens: the samples before those to predict.
+            carry: states before the first of them; None for h0.
+            reset: rows that start at h0 whatever `carry` says.
+        """
+        cfg = self.config
+        if cfg.emb_size == 0:
+            inputs = jax.nn.one_hot(tokens, cfg.q_levels)
+        else:
+            inputs = jnp.take(_embedding(self, cfg), tokens, axis=0)
+        x, carry = _rnn(cfg)(inputs, _initial_state(self, cfg, len(tokens), carry, reset))
+        for number in (1, 2, 3):
+            name = f"hidden_{number}"
+            x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name=name)(x))
+        return Linear(cfg.q_levels, he_init, cfg.weight_norm, name="output")(x), carry
 
 
 class FrameLevelRNN(nn.Module):
@@ -113,29 +180,28 @@ class FrameLevelRNN(nn.Module):
         if conditioning is not None:
             expand = Linear(cfg.dim, he_init, cfg.weight_norm, name="input_expand")
             inputs = expand(frames) + conditioning
-        rnn = StackedRNN(
-            cfg.dim, cfg.n_rnn, cfg.rnn_type, cfg.skip_conn, cfg.weight_norm, name="rnn"
-        )
-        outputs, carry = rnn(inputs, self._initial_state(frames.shape[0], carry, reset))
-        outputs = Linear(self.ratio * cfg.dim, he_init, cfg.weight_norm, name="output")(outputs)
-        return outputs.reshape(outputs.shape[0], -1, cfg.dim), carry
-
-    def _initial_state(self, batch: int, carry: Array | None, reset: Array | None) -> Array:
-        cfg = self.config
-        size = RNN_TYPES[cfg.rnn_type].state_size * cfg.dim
-        h0 = self.param("h0", nn.initializers.zeros, (cfg.n_rnn, size))
-        if not cfg.learn_h0:
-            h0 = jax.lax.stop_gradient(h0)
-        h0 = jnp.broadcast_to(h0, (batch, *h0.shape))
-        if carry is None:
-            return h0
-        if reset is None:
-            return carry
-        return jnp.where(reset[:, None, None], h0, carry)
+        batch, _, frame_size = frames.shape
+        states, carry = _rnn(cfg)(inputs, _initial_state(self, cfg, batch, carry, reset))
+        if cfg.independent_preds and conditioning is None:
+            size = frame_size * cfg.q_levels
+            head = Linear(size, he_init, cfg.weight_norm, name="independent_preds")
+            self.sow(
+                "intermediates",
+                "independent_logits",
+                head(states).reshape(batch, -1, cfg.q_levels),
+                init_fn=lambda: None,
+                reduce_fn=lambda _, logits: logits,
+            )
+        outputs = Linear(self.ratio * cfg.dim, he_init, cfg.weight_norm, name="output")(states)
+        return outputs.reshape(batch, -1, cfg.dim), carry
 
 
 class SampleRNN(nn.Module):
-    """The whole model. Its parameters are keyed by tier: tier_1, tier_2, ... tier_K."""
+    """The whole model. Its parameters are keyed by tier: tier_1, tier_2, ... tier_K.
+
+    With `independent_preds` it leaves the logits [batch, targets, q_levels] of the top tier's
+    independent predictions in the collection "intermediates", see `independent_logits`.
+    """
 
     config: ModelConfig
 
@@ -169,6 +235,10 @@ class SampleRNN(nn.Module):
                 f"positive multiple of the top frame size {overlap}"
             )
         carry = carry or {}
+        if not cfg.frame_sizes:
+            tier_1 = SampleLevelRNN(cfg, name="tier_1")
+            logits, state = tier_1(tokens[:, :-1], carry.get("tier_1"), reset)
+            return logits, {"tier_1": state}
         new_carry, conditioning = {}, None
         for tier in range(len(cfg.frame_sizes) + 1, 1, -1):
             name, size = f"tier_{tier}", cfg.frame_sizes[tier - 2]
@@ -188,9 +258,14 @@ def tier_ratio(config: ModelConfig, tier: int) -> int:
 
 
 def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
-    """The states h0 of every tier for a batch."""
-    tiers = (f"tier_{tier}" for tier in range(2, len(config.frame_sizes) + 2))
-    return {
-        tier: jnp.broadcast_to(params[tier]["h0"], (batch_size, *params[tier]["h0"].shape))
-        for tier in tiers
-    }
+    """The states h0 of every tier that has an RNN, for a batch."""
+    numbers = range(2, len(config.frame_sizes) + 2) if config.frame_sizes else (1,)
+    h0 = {f"tier_{number}": params[f"tier_{number}"]["h0"] for number in numbers}
+    return {tier: jnp.broadcast_to(state, (batch_size, *state.shape)) for tier, state in h0.items()}
+
+
+def independent_logits(
+    config: ModelConfig, intermediates: Params
+) -> Float[Array, "batch targets q_levels"]:
+    """The independent predictions, from what `apply(..., mutable=["intermediates"])` collects."""
+    return intermediates[f"tier_{len(config.frame_sizes) + 1}"]["independent_logits"]

@@ -1,8 +1,8 @@
 """Tokens <-> waveform.
 
-One uniform mid-tread quantizer, behind a compander: the identity for "linear", mu-law for
-"mu-law". Token `q_levels // 2` is exactly silence, the ends of [-1, 1] are half a step from the
-outermost levels, and everything outside is clipped to them.
+One uniform mid-tread quantizer, behind a compander: the identity for "linear", and the curves of
+ITU-T G.711 for "mu-law" and "a-law". Token `q_levels // 2` is exactly silence, the ends of [-1, 1]
+are half a step from the outermost levels, and everything outside is clipped to them.
 
 Encoding looks a sample up among the decision boundaries and decoding looks a token up among the
 levels. Both tables are float32 and computed once by numpy, so numpy and jax agree to the last bit.
@@ -18,13 +18,18 @@ from jaxtyping import Float32, Int
 Tensor = TypeVar("Tensor", jax.Array, np.ndarray)
 
 MU = 255
+A = 87.6
 
 
 def _expand(companded: np.ndarray, q_type: str) -> np.ndarray:
     """Inverse of the compander, float64 -> float64; odd, and [-1, 1] maps onto itself."""
     if q_type == "linear":
         return companded
-    return np.sign(companded) * np.expm1(np.abs(companded) * np.log1p(MU)) / MU
+    size = np.abs(companded)
+    if q_type == "mu-law":
+        return np.sign(companded) * np.expm1(size * np.log1p(MU)) / MU
+    scaled = size * (1 + np.log(A))
+    return np.sign(companded) * np.where(scaled < 1, scaled, np.exp(scaled - 1)) / A
 
 
 @functools.cache
@@ -49,7 +54,7 @@ def encode(
     Args:
         waveform: amplitudes, nominally in [-1, 1]; what is outside gets the outermost token.
         q_levels: number of quantization levels.
-        q_type: "linear" or "mu-law".
+        q_type: "linear", "mu-law" or "a-law".
 
     Returns:
         int32 tokens in [0, q_levels), numpy for numpy and jax for jax.

@@ -1,33 +1,86 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from samplernn_jax.layers import default_init
+from samplernn_jax.losses import bits_per_sample
+from samplernn_jax.model import SampleRNN, independent_logits
 from tests import reference
-from tests.models import TINY, VARIANTS, apply, init, random_params, random_tokens
+from tests.models import GRID, TINY, VARIANTS, apply, init, random_params, random_tokens
 
 variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 
 
-@variants
-def test_equals_the_papers_equations_in_numpy(config):
+@pytest.mark.parametrize("config", GRID.values(), ids=GRID.keys())
+def test_logits_states_and_gradient_are_the_papers_equations_in_numpy(config):
     params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=3)
-    logits, carry = apply(config, params, tokens)
+    targets = tokens[:, config.overlap :]
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def cost(params):
+        logits, carry = SampleRNN(config).apply({"params": params}, tokens)
+        return bits_per_sample(logits, targets, jnp.ones(targets.shape)), (logits, carry)
+
+    (_, (logits, carry)), grads = cost(params)
     for row in range(2):
         expected, states = reference.forward(config, params, np.asarray(tokens[row]))
         scale = max(1.0, np.abs(expected).max() / 10)
         np.testing.assert_allclose(logits[row], expected, atol=1e-4 * scale)
         for tier, state in states.items():
             np.testing.assert_allclose(carry[f"tier_{tier}"][row], state, atol=1e-5)
+    slope, expected = slopes(config, params, tokens, grads)
+    norm = np.sqrt(sum(np.sum(np.square(g)) for g in jax.tree.leaves(grads)))
+    assert norm > 0.1
+    assert abs(slope - expected) < 1e-4 * norm
+
+
+def slopes(config, params, tokens, grads):
+    """Of the cost in a random direction: by the gradient, and by a difference in float64."""
+    rng = np.random.default_rng(1)
+    flat = {k: np.asarray(x, np.float64) for k, x in flatten_dict(params).items()}
+    direction = {k: rng.normal(size=x.shape) for k, x in flat.items()}
+    if not config.learn_h0:
+        direction.update({k: np.zeros_like(x) for k, x in flat.items() if k[-1] == "h0"})
+
+    def cost_at(step):
+        moved = unflatten_dict({k: x + step * direction[k] for k, x in flat.items()})
+        return np.mean(
+            [
+                reference.bits(reference.forward(config, moved, row)[0], row[config.overlap :])
+                for row in np.asarray(tokens)
+            ]
+        )
+
+    slope = sum(np.sum(direction[k] * np.asarray(g)) for k, g in flatten_dict(grads).items())
+    return slope, (cost_at(1e-5) - cost_at(-1e-5)) / 2e-5
+
+
+def test_independent_predictions_equal_the_equations_and_need_no_asking():
+    config = GRID["independent"]
+    params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=3)
+    (logits, _), collected = SampleRNN(config).apply(
+        {"params": params}, tokens, mutable=["intermediates"]
+    )
+    predictions = independent_logits(config, collected["intermediates"])
+    for row in range(2):
+        expected = reference.independent(config, params, np.asarray(tokens[row]))
+        np.testing.assert_allclose(predictions[row], expected, atol=1e-4)
+    without = {k: v for k, v in params["tier_3"].items() if k != "independent_preds"}
+    plain = dataclasses.replace(config, independent_preds=False)
+    expected, _ = apply(plain, {**params, "tier_3": without}, tokens)
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 @variants
 def test_two_segments_with_carry_equal_one_long_segment(config):
     params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=4)
-    overlap, middle = config.overlap, 3 * config.overlap
+    overlap, middle = config.overlap, config.overlap + 2 * config.top_frame_size
     whole, whole_carry = apply(config, params, tokens)
     first, carry = apply(config, params, tokens[:, :middle])
     second, carry = apply(config, params, tokens[:, middle - overlap :], carry)

@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 from samplernn_jax import quantization
 
 q_types = pytest.mark.parametrize(
-    ("q_levels", "q_type"), [(256, "linear"), (64, "linear"), (255, "linear"), (256, "mu-law")]
+    ("q_levels", "q_type"),
+    [(256, "linear"), (64, "linear"), (255, "linear"), (256, "mu-law"), (256, "a-law")],
 )
 waveforms = arrays(np.float32, 20, elements=st.floats(-2, 2, width=32))
 
@@ -44,21 +45,29 @@ def test_linear_is_never_off_by_more_than_half_a_step(waveform):
     assert np.abs(back - waveform).max() <= (0.5 + 1e-5) / 127.5
 
 
+def mu_law(x):
+    return np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256)
+
+
+def a_law(x):
+    size = 87.6 * np.abs(x)
+    with np.errstate(divide="ignore"):
+        return np.sign(x) * np.where(size < 1, size, 1 + np.log(size)) / (1 + np.log(87.6))
+
+
 @settings(deadline=None)
 @given(waveform=waveforms)
-def test_mu_law_is_never_off_by_more_than_half_a_companded_step(waveform):
-    def compress(x):
-        return np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256)
-
+@pytest.mark.parametrize(("q_type", "compress"), [("mu-law", mu_law), ("a-law", a_law)])
+def test_a_companded_sample_is_never_off_by_more_than_half_a_step(q_type, compress, waveform):
     waveform = waveform.clip(-1, 1).astype(np.float64)
-    tokens = quantization.encode(waveform.astype(np.float32), 256, "mu-law")
-    back = quantization.decode(tokens, 256, "mu-law").astype(np.float64)
+    tokens = quantization.encode(waveform.astype(np.float32), 256, q_type)
+    back = quantization.decode(tokens, 256, q_type).astype(np.float64)
     assert np.abs(compress(back) - compress(waveform)).max() <= (0.5 + 1e-4) / 127.5
 
 
 @settings(deadline=None)
 @given(waveform=waveforms)
-@pytest.mark.parametrize("q_type", ["linear", "mu-law"])
+@pytest.mark.parametrize("q_type", ["linear", "mu-law", "a-law"])
 def test_numpy_and_jax_agree_bit_for_bit(q_type, waveform):
     tokens = quantization.encode(waveform, 256, q_type)
     jax_tokens = quantization.encode(jnp.asarray(waveform), 256, q_type)

@@ -1,4 +1,4 @@
-"""SampleRNN in float64 NumPy, written from the paper's equations, one time step after the other.
+"""SampleRNN and WaveNet in float64 NumPy, written from the paper's equations, step by step.
 
 Independent of the JAX code on purpose: loops where that scans, matmuls where that looks up.
 """
@@ -57,8 +57,26 @@ def _stack(config, p, x, states):
     return below, new_states
 
 
+def _mlp(p, x, first):
+    for n in range(first, 4):
+        x = np.maximum(_linear(p[f"hidden_{n}"], x), 0)
+    return _linear(p["output"], x)
+
+
+def _one_tier(config, p, tokens):
+    table = np.asarray(p.get("embedding", np.eye(config.q_levels)), np.float64)
+    states = [np.asarray(h, np.float64) for h in p["h0"]]
+    logits = []
+    for token in tokens[:-1]:
+        y, states = _stack(config, p["rnn"], table[token], states)
+        logits.append(_mlp(p, y, first=1))
+    return np.stack(logits), {1: states}
+
+
 def forward(config, params, tokens):
     """Logits [time, q_levels] of one sequence [overlap + time], and the states per tier."""
+    if not config.frame_sizes:
+        return _one_tier(config, params["tier_1"], tokens)
     sizes, overlap = config.frame_sizes, config.frame_sizes[-1]
     states = {
         tier: [np.asarray(h, np.float64) for h in params[f"tier_{tier}"]["h0"]]
@@ -84,7 +102,63 @@ def forward(config, params, tokens):
         table = np.asarray(p.get("embedding", np.eye(config.q_levels)), np.float64)
         x = np.concatenate([table[token] for token in previous])
         x = _linear(p["hidden_1"], x) + conditioning[2][(t - overlap) % sizes[0]]
-        x = np.maximum(_linear(p["hidden_2"], x), 0)
-        x = np.maximum(_linear(p["hidden_3"], x), 0)
-        logits.append(_linear(p["output"], x))
+        logits.append(_mlp(p, x, first=2))
     return np.stack(logits), states
+
+
+def independent(config, params, tokens):
+    """Logits [time, q_levels] of the top tier's independent predictions."""
+    size, p = config.frame_sizes[-1], params[f"tier_{len(config.frame_sizes) + 1}"]
+    states = [np.asarray(h, np.float64) for h in p["h0"]]
+    logits = []
+    for t in range(size, len(tokens), size):
+        x = 2 * (np.asarray(tokens[t - size : t], np.float64) / (config.q_levels // 2) - 1)
+        y, states = _stack(config, p["rnn"], x, states)
+        logits.append(_linear(p["independent_preds"], y).reshape(size, config.q_levels))
+    return np.concatenate(logits)
+
+
+def wavenet(config, params, tokens):
+    """Logits [time, q_levels] of one sequence [overlap + time], one target after the other."""
+    dilations = [2**n for n in range(config.layers_per_block)] * config.num_blocks
+    names = [
+        f"block_{b + 1}_layer_{n + 1}"
+        for b in range(config.num_blocks)
+        for n in range(config.layers_per_block)
+    ]
+    samples = np.asarray(tokens, np.float64) / (config.q_levels - 1) - 0.5
+    memory = {}
+
+    def output_of(layer, t):
+        """What layer `layer` hands to the next one at time t; layer -1 is the input."""
+        if layer < 0:
+            return samples[t : t + 1]
+        if (layer, t) not in memory:
+            memory[layer, t] = compute(layer, t)
+        return memory[layer, t][0]
+
+    def compute(layer, t):
+        p, dim = params[names[layer]], config.dim
+        past, present = output_of(layer - 1, t - dilations[layer]), output_of(layer - 1, t)
+        a = _linear(p["dilated"], np.concatenate([past, present]))
+        hidden = np.tanh(a[dim:]) * _sigmoid(a[:dim])
+        b = _linear(p["mix"], hidden)
+        residual = b[:dim] + (present if len(present) == dim else 0)
+        return residual, float(p["skip_scale"]) * b[dim:]
+
+    logits = []
+    for t in range(config.overlap - 1, len(tokens) - 1):
+        output_of(len(names) - 1, t)
+        x = sum(compute(layer, t)[1] for layer in range(len(names)))
+        for n in (1, 2, 3):
+            x = _linear(params[f"hidden_{n}"], x)
+            x = np.maximum(x, 0) if config.output_activation == "relu" else x
+        logits.append(_linear(params["output"], x))
+    return np.stack(logits)
+
+
+def bits(logits, targets):
+    """Mean of -log2 p(target)."""
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    return -np.log2(p[np.arange(len(targets)), targets]).mean()

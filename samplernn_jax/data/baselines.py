@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
-from samplernn_jax.config import ModelConfig
+from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.quantization import pcm16_table
 
@@ -22,7 +22,9 @@ class Baselines(NamedTuple):
     bigram_bits: float
 
 
-def bigram_counts(split: Split, model: ModelConfig) -> Int64[np.ndarray, "q_levels q_levels"]:
+def bigram_counts(
+    split: Split, model: ArchitectureConfig
+) -> Int64[np.ndarray, "q_levels q_levels"]:
     """How often each token (column) follows each token (row); q_zero precedes a clip."""
     q_levels = model.q_levels
     counts = np.zeros(q_levels * q_levels, np.int64)
@@ -53,7 +55,7 @@ def _cross_entropy(
     return float(-(counts * np.log2(probabilities)).sum() / counts.sum())
 
 
-def _clips(split: Split, model: ModelConfig) -> Iterator[Int32[np.ndarray, " time"]]:
+def _clips(split: Split, model: ArchitectureConfig) -> Iterator[Int32[np.ndarray, " time"]]:
     table = pcm16_table(model.q_levels, model.q_type)
     for clip, length in enumerate(split.lengths):
         yield table[split.read(clip, 0, int(length)).view(np.uint16)]

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
 
-from samplernn_jax.config import ModelConfig
+from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.quantization import pcm16_table
 
@@ -90,7 +90,7 @@ def schedule(
         yield Positions(clip.copy(), np.where(clip >= 0, step - began, 0))
 
 
-def cut(split: Split, positions: Positions, seq_len: int, model: ModelConfig) -> Segment:
+def cut(split: Split, positions: Positions, seq_len: int, model: ArchitectureConfig) -> Segment:
     """The segment at the given positions of a split, quantized."""
     batch, overlap = len(positions.clip), model.overlap
     table = pcm16_table(model.q_levels, model.q_type)
@@ -111,7 +111,12 @@ def cut(split: Split, positions: Positions, seq_len: int, model: ModelConfig) ->
 
 
 def training_segments(
-    split: Split, batch_size: int, seq_len: int, model: ModelConfig, seed: int, start_step: int
+    split: Split,
+    batch_size: int,
+    seq_len: int,
+    model: ArchitectureConfig,
+    seed: int,
+    start_step: int,
 ) -> Iterator[Segment]:
     """The segments of steps start_step, start_step + 1, ... without end.
 
@@ -130,7 +135,7 @@ def training_segments(
 
 
 def evaluation_segments(
-    split: Split, batch_size: int, seq_len: int, model: ModelConfig
+    split: Split, batch_size: int, seq_len: int, model: ArchitectureConfig
 ) -> Iterator[Segment]:
     """Segments that hold every sample of every clip exactly once as an unmasked target."""
     order = evaluation_order(split.lengths)

@@ -1,7 +1,8 @@
 """The decode loop: one nested scan, tier by tier, over the frames of a block.
 
 A tier's frame is what the tiers below it generated in the last round, so the only memory of the
-loop is one window of tokens and one RNN state per tier.
+loop is one window of tokens and one RNN state per tier. WaveNet's is the last token and the caches
+of its layers.
 """
 
 from collections.abc import Callable
@@ -11,15 +12,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Shaped
 
-from samplernn_jax.config import ModelConfig
+from samplernn_jax.config import ArchitectureConfig, ModelConfig
 from samplernn_jax.model import (
     Carry,
     FrameLevelRNN,
     Params,
     SampleLevelMLP,
+    SampleLevelRNN,
+    SampleRNN,
     frame_values,
+    initial_carry,
     tier_ratio,
 )
+from samplernn_jax.wavenet import WaveNet
 
 Choose = Callable[[Array, Array], Array]
 """(logits [batch, q_levels], noise [batch]) -> tokens [batch]."""
@@ -29,8 +34,8 @@ class DecodeState(NamedTuple):
     """Everything that the next block depends on.
 
     Attributes:
-        window: int32 [batch, overlap], the latest tokens; the top tier's next frame.
-        carry: RNN states before that frame.
+        window: int32 [batch, top_frame_size], the latest tokens; the top tier's next frame.
+        carry: RNN states before that frame; WaveNet's caches.
         keys: one PRNG key per sequence.
         position: top frames decoded so far; with a key it determines the noise.
     """
@@ -41,17 +46,39 @@ class DecodeState(NamedTuple):
     position: Array
 
 
+def start(config: ArchitectureConfig, params: Params, tokens: Array, keys: Array) -> DecodeState:
+    """The state after a clip that begins with the given tokens.
+
+    Args:
+        config: of the model.
+        params: its parameters.
+        tokens: int32 [batch, time], at least the `config.overlap` silent ones in front of a clip,
+            and then a multiple of `top_frame_size`.
+        keys: one PRNG key per sequence.
+    """
+    window = tokens[:, tokens.shape[1] - config.top_frame_size :]
+    variables = {"params": params}
+    if not isinstance(config, ModelConfig):
+        context = tokens[:, tokens.shape[1] - config.overlap : -1]
+        carry = WaveNet(config).apply(variables, context, method="caches")
+    elif tokens.shape[1] == config.overlap:
+        carry = initial_carry(config, params, len(tokens))
+    else:
+        carry = SampleRNN(config).apply(variables, tokens)[1]
+    return DecodeState(window, carry, keys, jnp.int32(0))
+
+
 def decode(
-    config: ModelConfig,
+    config: ArchitectureConfig,
     params: Params,
     state: DecodeState,
-    noise: Shaped[Array, "frames batch overlap"],
+    noise: Shaped[Array, "frames batch top_frame_size"],
     choose: Choose,
 ) -> tuple[DecodeState, Int[Array, "batch time"], Shaped[Array, "batch time q_levels"]]:
     """Generates as many top frames as there is noise for.
 
     Args:
-        config: of a folded model, see `fold`.
+        config: of the model, best a folded one, see `fold`.
         params: its parameters.
         state: after the last block.
         noise: one entry per sample; `choose` gets it. Forced tokens work as well as random
@@ -61,21 +88,39 @@ def decode(
     Returns:
         The state after the block, its tokens, and the logits they were chosen from.
     """
-    top = len(config.frame_sizes) + 1
 
     def top_frame(
-        memory: tuple[Array, Carry], noise: Array
+        memory: tuple[Array, Carry], inputs: tuple[Array, Array]
     ) -> tuple[tuple[Array, Carry], tuple[Array, Array]]:
         window, carry = memory
-        tokens, logits, carry = _decode_frame(
-            config, params, top, window, carry, None, noise, choose
-        )
+        position, noise = inputs
+        if isinstance(config, ModelConfig) and config.frame_sizes:
+            top = len(config.frame_sizes) + 1
+            tokens, logits, carry = _decode_frame(
+                config, params, top, window, carry, None, noise, choose
+            )
+        else:
+            logits, carry = _next_sample(config, params, window[:, 0], carry, position)
+            tokens, logits = choose(logits, noise[:, 0])[:, None], logits[:, None]
         return (tokens, carry), (tokens, logits)
 
     memory = (state.window, state.carry)
-    (window, carry), (tokens, logits) = jax.lax.scan(top_frame, memory, noise)
+    positions = state.position + jnp.arange(len(noise))
+    (window, carry), (tokens, logits) = jax.lax.scan(top_frame, memory, (positions, noise))
     state = state._replace(window=window, carry=carry, position=state.position + len(noise))
     return state, _join_frames(tokens), _join_frames(logits)
+
+
+def _next_sample(
+    config: ArchitectureConfig, params: Params, token: Array, carry: Carry, position: Array
+) -> tuple[Array, Carry]:
+    """Logits [batch, q_levels] from the latest token, in a model without frames."""
+    if isinstance(config, ModelConfig):
+        logits, state = SampleLevelRNN(config).apply(
+            {"params": params["tier_1"]}, token[:, None], carry["tier_1"], None
+        )
+        return logits[:, 0], {"tier_1": state}
+    return WaveNet(config).apply({"params": params}, token, carry, position, method="step")
 
 
 def _decode_frame(

@@ -1,28 +1,36 @@
 """Rewrites parameters so that sampling does less per sample, exactly.
 
-The result is again a SampleRNN: the one without weight normalization and without embedding that
-computes the same. So the decode loop runs the model's own modules.
+The result is again a model: the one without weight normalization and, below frame-level tiers,
+without embedding that computes the same. So the decode loop runs the model's own modules.
 """
 
 import dataclasses
 
 import jax.numpy as jnp
 
-from samplernn_jax.config import ModelConfig
+from samplernn_jax.config import ArchitectureConfig, ModelConfig
 from samplernn_jax.layers import normalize_weight
 from samplernn_jax.model import Params
 
 
-def fold(config: ModelConfig, params: Params) -> tuple[ModelConfig, Params]:
-    """The equivalent model with plain matrices and one-hot input.
+def fold(config: ArchitectureConfig, params: Params) -> tuple[ArchitectureConfig, Params]:
+    """The equivalent model with plain matrices and, below frame-level tiers, one-hot input.
 
     Weight normalization goes into the matrices, and embedding x first layer of the sample-level
-    tier into one table per input position, [frame_size * q_levels, dim].
+    MLP into one table per input position, [frame_size * q_levels, dim]. The independent
+    predictions, which sampling never reads, are left out. In WaveNet there is nothing to fold.
     """
+    if not isinstance(config, ModelConfig):
+        return config, params
     params = _fold_weight_norm(params)
-    if config.emb_size:
+    if config.independent_preds:
+        top = f"tier_{len(config.frame_sizes) + 1}"
+        params = {**params, top: {k: v for k, v in params[top].items() if k != "independent_preds"}}
+    config = dataclasses.replace(config, weight_norm=False, independent_preds=False)
+    if config.emb_size and config.frame_sizes:
         params = {**params, "tier_1": _fold_embedding(params["tier_1"])}
-    return dataclasses.replace(config, weight_norm=False, emb_size=0), params
+        config = dataclasses.replace(config, emb_size=0)
+    return config, params
 
 
 def _fold_weight_norm(params: Params) -> Params:

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float32, Int
 
 from samplernn_jax import quantization
-from samplernn_jax.config import ModelConfig
-from samplernn_jax.model import Carry, Params, SampleRNN, initial_carry
-from samplernn_jax.sampling.decode import DecodeState, decode
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.model import Params
+from samplernn_jax.sampling.decode import DecodeState, decode, start
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.strategies import sample_token
 from samplernn_jax.training.workdir import Workdir
@@ -33,7 +33,7 @@ class Generator:
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: ArchitectureConfig,
         params: Params,
         sample_rate_hz: int,
         step: int | None = None,
@@ -137,7 +137,7 @@ class Generator:
         if not 0 <= temperature < math.inf:
             raise ValueError(f"temperature={temperature}: must be a number of at least 0")
         state = self._initial_state(key, num_sequences, prompt)
-        num_frames = -(-block_len // self._config.overlap)
+        num_frames = -(-block_len // self._config.top_frame_size)
         return self._endless(state, num_frames, block_len, temperature)
 
     def _endless(
@@ -161,20 +161,13 @@ class Generator:
         tokens = np.full((1, config.overlap), config.q_zero, np.int32)
         if prompt is not None:
             tokens = _prompt_tokens(config, prompt)
-        carry = initial_carry(config, self._params, 1)
-        if tokens.shape[1] > config.overlap:
-            carry = _teacher_force(config, self._params, jnp.asarray(tokens))
-
-        def repeat(x: Array) -> Array:
-            return jnp.repeat(x, num_sequences, axis=0)
-
+        tokens = np.repeat(tokens, num_sequences, axis=0)
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(num_sequences))
-        window = jnp.asarray(tokens[:, -config.overlap :])
-        return DecodeState(repeat(window), jax.tree.map(repeat, carry), keys, jnp.int32(0))
+        return _start(config, self._params, jnp.asarray(tokens), keys)
 
 
-def _prompt_tokens(config: ModelConfig, prompt: np.ndarray) -> Int[np.ndarray, "1 time"]:
-    """The prompt's tokens, behind the silent top frame with which every clip begins.
+def _prompt_tokens(config: ArchitectureConfig, prompt: np.ndarray) -> Int[np.ndarray, "1 time"]:
+    """The prompt's tokens, behind the silent overlap with which every clip begins.
 
     More silence fills the prompt's first top frame up.
     """
@@ -185,37 +178,34 @@ def _prompt_tokens(config: ModelConfig, prompt: np.ndarray) -> Int[np.ndarray, "
             "least one"
         )
     tokens = quantization.encode(prompt, config.q_levels, config.q_type)
-    missing = -len(tokens) % config.overlap
+    missing = -len(tokens) % config.top_frame_size
     return np.pad(tokens, (config.overlap + missing, 0), constant_values=config.q_zero)[None]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _teacher_force(config: ModelConfig, params: Params, tokens: Array) -> Carry:
-    """The RNN states after all frames of `tokens` but the last."""
-    return SampleRNN(config).apply({"params": params}, tokens)[1]
+_start = jax.jit(start, static_argnums=0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
 def _decode_block(
-    config: ModelConfig,
+    config: ArchitectureConfig,
     num_frames: int,
     params: Params,
     state: DecodeState,
     temperature: Array,
 ) -> tuple[DecodeState, Array]:
-    noise = block_noise(state.keys, state.position, num_frames, config.overlap)
+    noise = block_noise(state.keys, state.position, num_frames, config.top_frame_size)
     choose = functools.partial(sample_token, temperature=temperature)
     state, tokens, _ = decode(config, params, state, noise, choose)
     return state, tokens
 
 
 def block_noise(
-    keys: Array, position: Array, num_frames: int, overlap: int
-) -> Float32[Array, "frames batch overlap"]:
+    keys: Array, position: Array, num_frames: int, frame_size: int
+) -> Float32[Array, "frames batch frame_size"]:
     """Uniform numbers that depend on nothing but a sequence's key and a top frame's position."""
 
     def frame_noise(key: Array, frame: Array) -> Array:
-        return jax.random.uniform(jax.random.fold_in(key, frame), (overlap,), jnp.float32)
+        return jax.random.uniform(jax.random.fold_in(key, frame), (frame_size,), jnp.float32)
 
     over_batch = jax.vmap(frame_noise, in_axes=(0, None))
     return jax.vmap(over_batch, in_axes=(None, 0))(keys, position + jnp.arange(num_frames))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from samplernn_jax.config import ModelConfig, TrainConfig
-from samplernn_jax.model import Carry, Params, SampleRNN
+from samplernn_jax.architectures import abstract_params
+from samplernn_jax.config import ArchitectureConfig, TrainConfig
+from samplernn_jax.model import Carry, Params
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 
@@ -76,7 +76,7 @@ class Checkpoints:
 
 
 def restore_params(
-    workdir: Workdir, config: ModelConfig, step: int | None = None
+    workdir: Workdir, config: ArchitectureConfig, step: int | None = None
 ) -> tuple[int, Params]:
     """Loads the parameters of the best checkpoint, or of the one of `step`.
 
@@ -97,11 +97,10 @@ def restore_params(
                 f"step={step}: workdir {workdir.path} has checkpoints of steps "
                 f"{', '.join(map(str, steps))}"
             )
-        tokens = jax.ShapeDtypeStruct((1, 2 * config.overlap), jnp.int32)
-        abstract = jax.eval_shape(SampleRNN(config).init, jax.random.key(0), tokens)["params"]
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+            abstract_params(config),
         )
         restored = manager.restore(
             step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
-from samplernn_jax.model import Params, initial_carry
+from samplernn_jax.model import Params
 from samplernn_jax.training.parallel import Step, map_step, shard_rows
 from samplernn_jax.training.step import make_eval_step
 

@@ -12,19 +12,20 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
+from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.baselines import Baselines, baselines, bigram_counts
 from samplernn_jax.data.build import BuildSettings, build_dataset
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
-from samplernn_jax.model import initial_carry
 from samplernn_jax.plots import learning_curve
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
 from samplernn_jax.training.checkpoint import Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.metrics import MetricsWriter, read_metrics
+from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import (
     Step,
     check_batch_size,
@@ -34,7 +35,7 @@ from samplernn_jax.training.parallel import (
     replicate,
     shard_rows,
 )
-from samplernn_jax.training.step import Metrics, init_state, make_optimizer, make_train_step
+from samplernn_jax.training.step import Metrics, init_state, make_train_step
 from samplernn_jax.training.workdir import RunInfo, Workdir
 
 Report = Callable[[str], None]
@@ -135,7 +136,7 @@ class Trainer:
         """Trains from `position` to the configured number of steps."""
         config, first = self.config, int(position.state.step)
         train_step = map_step(
-            make_train_step(config.model, make_optimizer(config.optimizer)),
+            make_train_step(config.model, config.optimizer),
             self.mesh,
             config.parallel.map,
             donate=(0, 1),

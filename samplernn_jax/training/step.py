@@ -13,10 +13,12 @@ import optax
 from jax import lax
 from jaxtyping import Array
 
-from samplernn_jax.config import ModelConfig, OptimizerConfig
+from samplernn_jax.architectures import init_params, make_model
+from samplernn_jax.config import ArchitectureConfig, ModelConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import total_bits
-from samplernn_jax.model import Carry, Params, SampleRNN
+from samplernn_jax.model import Carry, Params, independent_logits
+from samplernn_jax.training.optimizer import make_optimizer
 
 AXIS = "data"
 
@@ -31,60 +33,85 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
 
 
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Adam on element-wise clipped gradients; see `OptimizerConfig`."""
-    return optax.chain(optax.clip(config.clip_value), optax.adam(config.learning_rate))
-
-
 def init_state(
-    config: ModelConfig, optimizer: optax.GradientTransformation, key: Array
+    config: ArchitectureConfig, optimizer: optax.GradientTransformation, key: Array
 ) -> TrainState:
     """Fresh parameters and optimizer."""
-    tokens = jnp.zeros((1, 2 * config.overlap), jnp.int32)
-    params = SampleRNN(config).init(key, tokens)["params"]
+    params = init_params(config, key)
     return TrainState(jnp.int32(0), params, optimizer.init(params))
 
 
+class SegmentBits(NamedTuple):
+    """Bits of this device's unmasked targets in all.
+
+    Attributes:
+        total: of the model's predictions.
+        independent: of the top tier's independent predictions; 0 for a model that has none.
+    """
+
+    total: Array
+    independent: Array
+
+
 def segment_bits(
-    config: ModelConfig, params: Params, carry: Carry, segment: Segment
-) -> tuple[Array, Carry]:
-    """Bits of this device's unmasked targets in all, and the carry for the next segment."""
+    config: ArchitectureConfig, params: Params, carry: Carry, segment: Segment
+) -> tuple[SegmentBits, Carry]:
+    """The bits of a segment, and the carry for the next one."""
     tokens, mask, reset = map(jnp.asarray, segment)
-    logits, carry = SampleRNN(config).apply({"params": params}, tokens, carry, reset)
-    return total_bits(logits, tokens[:, config.overlap :], mask), carry
+    targets = tokens[:, config.overlap :]
+    (logits, carry), collected = make_model(config).apply(
+        {"params": params}, tokens, carry, reset, mutable=["intermediates"]
+    )
+    independent = jnp.zeros(())
+    if isinstance(config, ModelConfig) and config.independent_preds:
+        predictions = independent_logits(config, collected["intermediates"])
+        independent = total_bits(predictions, targets, mask)
+    return SegmentBits(total_bits(logits, targets, mask), independent), carry
 
 
 def gradients(
-    config: ModelConfig, params: Params, carry: Carry, segment: Segment
+    config: ArchitectureConfig,
+    optimizer: OptimizerConfig,
+    params: Params,
+    carry: Carry,
+    segment: Segment,
 ) -> tuple[Params, Metrics, Carry]:
-    """Gradients of the bits per sample of the whole batch, the same on every device.
+    """Gradients of what is minimised over the whole batch, the same on every device.
+
+    That is the bits per sample, and those of the independent predictions by their weight.
 
     Each device differentiates its share of the mean, so that rows with many masked targets weigh
     as in one big batch. The parameters are first marked as varying: without that, the gradients
     that arrive are summed over the devices or not, depending on the map.
     """
+    weight = optimizer.independent_preds_weight
     num_targets = lax.psum(jnp.sum(segment.mask), AXIS)
 
-    def share(params: Params) -> tuple[Array, Carry]:
+    def share(params: Params) -> tuple[Array, tuple[Array, Carry]]:
         bits, new_carry = segment_bits(config, params, carry, segment)
-        return bits / jnp.maximum(num_targets, 1), new_carry
+        minimised = bits.total
+        if weight > 0:
+            minimised = minimised + weight * bits.independent
+        count = jnp.maximum(num_targets, 1)
+        return minimised / count, (bits.total / count, new_carry)
 
     varying = lax.pcast(params, AXIS, to="varying")
-    (bits, new_carry), grads = jax.value_and_grad(share, has_aux=True)(varying)
+    grads, (bits, new_carry) = jax.grad(share, has_aux=True)(varying)
     grads, bits = lax.psum((grads, bits), AXIS)
     metrics = {"bits": bits, "num_targets": num_targets, "grad_norm": optax.tree.norm(grads)}
     return grads, metrics, new_carry
 
 
 def make_train_step(
-    config: ModelConfig, optimizer: optax.GradientTransformation
+    config: ArchitectureConfig, optimizer_config: OptimizerConfig
 ) -> Callable[[TrainState, Carry, Segment], tuple[tuple[TrainState, Metrics], Carry]]:
     """The per-device training step: ((state, metrics), carry) from (state, carry, segment)."""
+    optimizer = make_optimizer(optimizer_config)
 
     def train_step(
         state: TrainState, carry: Carry, segment: Segment
     ) -> tuple[tuple[TrainState, Metrics], Carry]:
-        grads, metrics, carry = gradients(config, state.params, carry, segment)
+        grads, metrics, carry = gradients(config, optimizer_config, state.params, carry, segment)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return (TrainState(state.step + 1, params, opt_state), metrics), carry
@@ -93,13 +120,13 @@ def make_train_step(
 
 
 def make_eval_step(
-    config: ModelConfig,
+    config: ArchitectureConfig,
 ) -> Callable[[Params, Carry, Segment], tuple[Metrics, Carry]]:
     """The per-device evaluation step: (sums, carry) from (params, carry, segment)."""
 
     def eval_step(params: Params, carry: Carry, segment: Segment) -> tuple[Metrics, Carry]:
         bits, carry = segment_bits(config, params, carry, segment)
-        sums = {"total_bits": bits, "num_targets": jnp.sum(segment.mask)}
+        sums = {"total_bits": bits.total, "num_targets": jnp.sum(segment.mask)}
         return lax.psum(sums, AXIS), carry
 
     return eval_step

@@ -13,8 +13,9 @@ from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
 from samplernn_jax.training.loop import train
 from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
-from samplernn_jax.training.step import init_state, make_optimizer
+from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir
 from tests.models import TINY
 from tests.training.runs import RATE, make_config, make_dataset

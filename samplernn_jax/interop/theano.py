@@ -1,0 +1,203 @@
+"""The original's checkpoints (Theano; github.com/soroushmehr/sampleRNN_ICLR2017).
+
+Its four models save a pickled dict, parameter name -> array: three_tier.py, two_tier.py,
+one_tier.py and wavent.py. What a parameter is called says what the model is; the configuration is
+read off names and shapes. Only what the quantization was cannot be seen.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from samplernn_jax.architectures import abstract_params
+from samplernn_jax.config import ArchitectureConfig, ModelConfig, WaveNetConfig
+from samplernn_jax.interop.safe_pickle import load_arrays
+from samplernn_jax.model import Params
+
+Arrays = Mapping[str, np.ndarray]
+
+Take = Callable[[str], np.ndarray]
+"""Gives a parameter by the original's name, and raises ValueError where there is none."""
+
+_LEVELS = ("SampleLevel", "FrameLevel", "BigFrameLevel")  # tiers 1, 2 and 3
+_LINEAR = {
+    "hidden_1": "L1",
+    "hidden_2": "L2",
+    "hidden_3": "L3",
+    "output": "Output",
+    "input_expand": "InputExpand",
+    "independent_preds": "IndependentPreds",
+    "input": "Input",
+    "recurrent_gates": "Recurrent_Gates",
+    "recurrent_candidate": "Recurrent_Candidate",
+}
+_LEAF = {"kernel": "W0", "scale": "g0", "bias": "b", "h0": "h0", "embedding": "Embedding"}
+
+
+def load(
+    path_or_mapping: str | Path | Arrays, q_type: str = "linear", independent_preds: bool = False
+) -> tuple[ArchitectureConfig, Params]:
+    """Reads a checkpoint of the original.
+
+    Args:
+        path_or_mapping: the pickle that the original saved, or what it holds: name -> array.
+        q_type: the --q_type that the model was trained with; the checkpoint does not tell.
+        independent_preds: keep the second output of the top tier, which every checkpoint of
+            three_tier.py has and which its training leaves as it was initialized.
+
+    Returns:
+        The configuration and the parameters: a `ModelConfig` for `SampleRNN`, or a
+        `WaveNetConfig` for `WaveNet`. `learn_h0` is True if any initial state is not zero.
+
+    Raises:
+        ValueError: it is no such checkpoint: parameters are missing, unknown or of the wrong
+            shape, or the file is no pickle of arrays alone.
+        OSError: the file cannot be read.
+    """
+    if isinstance(path_or_mapping, Mapping):
+        arrays, where = path_or_mapping, "checkpoint"
+    else:
+        arrays, where = load_arrays(Path(path_or_mapping)), str(path_or_mapping)
+    taken: set[str] = set()
+
+    def take(name: str) -> np.ndarray:
+        if name not in arrays:
+            raise ValueError(f"{where}: has no parameter {name}")
+        taken.add(name)
+        return np.asarray(arrays[name])
+
+    config = _infer_config(arrays, take, where, q_type, independent_preds)
+    params = {}
+    for path, expected in flatten_dict(abstract_params(config)).items():
+        if isinstance(config, ModelConfig):
+            array = _samplernn_array(config, path, take)
+        else:
+            array = _wavenet_array(path, take)
+        if array.shape != expected.shape:
+            raise ValueError(
+                f"{where}: the array for {'/'.join(path)} has shape {array.shape}, which must be "
+                f"{expected.shape} beside the others"
+            )
+        params[path] = jnp.asarray(array, expected.dtype)
+    _check_all_taken(arrays, taken, where, independent_preds)
+    return config, unflatten_dict(params)
+
+
+def _check_all_taken(arrays: Arrays, taken: set[str], where: str, independent_preds: bool) -> None:
+    left = sorted(arrays.keys() - taken)
+    if not independent_preds:
+        left = [name for name in left if not name.startswith("BigFrameLevel.IndependentPreds.")]
+    if left:
+        raise ValueError(f"{where}: has parameters that no model has: {', '.join(left)}")
+
+
+def _infer_config(
+    arrays: Arrays, take: Take, where: str, q_type: str, independent_preds: bool
+) -> ArchitectureConfig:
+    levels = [level for level in _LEVELS if f"{level}.h0" in arrays]
+    try:
+        if "block_1.parametrized_weights" in arrays:
+            return _infer_wavenet(arrays, take, q_type)
+        if not levels:
+            raise ValueError("there is neither an h0 nor a block_1.parametrized_weights")
+        return _infer_samplernn(arrays, take, levels, q_type, independent_preds)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{where}: is no checkpoint of the original ({error})") from error
+
+
+def _infer_samplernn(
+    arrays: Arrays, take: Take, levels: list[str], q_type: str, independent_preds: bool
+) -> ModelConfig:
+    top = levels[-1]
+    rnn = "LSTM" if f"{top}.LSTM1.Step.b" in arrays else "GRU"
+    frame_sizes: tuple[int, ...] = ()
+    if top != "SampleLevel":  # whose RNN reads the raw frame
+        frame_sizes = (take(f"{top}.{rnn}1.Step.Input.W0").shape[0],)
+    if top == "BigFrameLevel":
+        frame_sizes = (take("FrameLevel.InputExpand.W0").shape[0], *frame_sizes)
+    has_embedding = "SampleLevel.Embedding" in arrays
+    return ModelConfig(
+        frame_sizes=frame_sizes,
+        dim=take("SampleLevel.L2.W0").shape[0],
+        n_rnn=take(f"{top}.h0").shape[0],
+        rnn_type=rnn.lower(),
+        skip_conn=any(".outskip" in name for name in arrays),
+        learn_h0=any(take(f"{level}.h0").any() for level in levels),
+        weight_norm="SampleLevel.Output.g0" in arrays,
+        emb_size=take("SampleLevel.Embedding").shape[1] if has_embedding else 0,
+        q_levels=take("SampleLevel.Output.W0").shape[1],
+        q_type=q_type,
+        independent_preds=independent_preds,
+    )
+
+
+def _infer_wavenet(arrays: Arrays, take: Take, q_type: str) -> WaveNetConfig:
+    blocks = [name for name in arrays if re.fullmatch(r"block_\d+\.parametrized_weights", name)]
+    q_levels, dim = take("final.W").shape[:2]
+    return WaveNetConfig(
+        num_blocks=len(blocks),
+        layers_per_block=len(take("block_1.parametrized_weights")),
+        dim=dim,
+        output_activation="none",
+        q_levels=q_levels,
+        q_type=q_type,
+    )
+
+
+def _samplernn_array(config: ModelConfig, path: tuple[str, ...], take: Take) -> np.ndarray:
+    """The array at a path of our parameters: the original's, under another name."""
+    tier, *middle, leaf = path
+    level = _LEVELS[int(tier.removeprefix("tier_")) - 1]
+    rnn = config.rnn_type.upper()
+    match middle:
+        case ["rnn", skip, *_] if skip.startswith("skip_"):
+            number = skip.removeprefix("skip_")
+            stack = rnn if rnn == "GRU" else rnn + number
+            names = [stack, f"outskip{number}y"]
+        case ["rnn", layer, *linear]:
+            number = layer.removeprefix("layer_")
+            suffix = "+inpskip" if config.skip_conn and number != "1" else ""
+            names = [rnn + number + suffix, "Step", *(_LINEAR[name] for name in linear)]
+        case ["hidden_1"] if config.frame_sizes:
+            names = ["L1_PrevSamples"]
+        case linear:
+            names = [_LINEAR[name] for name in linear]
+    return take(".".join([level, *names, _LEAF[leaf]]))
+
+
+def _wavenet_array(path: tuple[str, ...], take: Take) -> np.ndarray:
+    """The array at a path of our parameters.
+
+    The original has filters [outputs, inputs, width, 1], in which the outputs of a pair (gate and
+    value, residual and skip) alternate; here they are matrices with the pairs side by side.
+    """
+    match path:
+        case [("hidden_1" | "hidden_2" | "hidden_3" | "output") as linear, leaf]:
+            name = "final" if linear == "output" else linear.replace("hidden", "out")
+            return take(f"{name}.b") if leaf == "bias" else _as_matrix(take(f"{name}.W"))
+        case [layer, *middle]:
+            block, number = layer.split("_layer_")
+            name = f"{block}.dilation_{number}"
+            match middle:
+                case ["skip_scale"]:
+                    return np.asarray(take(f"{block}.parametrized_weights")[int(number) - 1])
+                case ["dilated", "bias"]:
+                    return _side_by_side(take(f"{name}.b"))
+                case ["dilated", "kernel"]:
+                    return _side_by_side(_as_matrix(take(f"{name}.W")))
+                case ["mix", "kernel"]:
+                    return _side_by_side(_as_matrix(take(f"{name}.W1x1")))
+    raise AssertionError(path)
+
+
+def _as_matrix(filters: np.ndarray) -> np.ndarray:
+    """[outputs, inputs, width, 1] -> [width * inputs, outputs]."""
+    return filters.transpose(3, 2, 1, 0).reshape(-1, filters.shape[0])
+
+
+def _side_by_side(alternating: np.ndarray) -> np.ndarray:
+    return np.concatenate([alternating[..., ::2], alternating[..., 1::2]], axis=-1)
