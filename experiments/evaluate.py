@@ -7,14 +7,17 @@ bits per sample over every sample of the split, and what two models without memo
 fitted on the training split, a histogram and a bigram table.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
 from absl import flags
 
 from experiments import cli
+from samplernn_jax.config import NORMALIZATIONS, ExperimentConfig
 from samplernn_jax.data.baselines import baselines, bigram_counts
-from samplernn_jax.data.dataset import SPLITS, Dataset
+from samplernn_jax.data.dataset import SPLITS
+from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.parallel import check_batch_size, make_mesh, replicate
@@ -26,15 +29,25 @@ _STEP = flags.DEFINE_integer("step", None, "Checkpoint to take. Default: the bes
 _DATA_PATH = flags.DEFINE_string(
     "data_path", None, "Dataset folder. Default: the one that the run was trained on."
 )
+_NORMALIZATION = flags.DEFINE_enum(
+    "normalization", None, NORMALIZATIONS, "How to read the dataset. Default: as in training."
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Rows of a batch. Default: as in training.")
 
 
 def main() -> None:
     """Evaluates and prints the JSON object."""
     mesh = make_mesh()
     workdir = Workdir(Path(_WORKDIR.value))
-    config = workdir.read_info().config
+    info = workdir.read_info()
+    if not (info.dataset_digest or _DATA_PATH.value):
+        raise ValueError(
+            f"data_path: must be given, as workdir {workdir.path} holds an imported model that was "
+            "not trained here"
+        )
+    config = _as_asked(info.config)
     check_batch_size(mesh, config.data.batch_size)
-    dataset = Dataset.open(Path(_DATA_PATH.value or workdir.data_path(config)))
+    dataset = open_dataset(Path(_DATA_PATH.value or workdir.data_path(config)), config.data)
     split = dataset.splits[_SPLIT.value]
     step, params = restore_params(workdir, config.model, _STEP.value)
     eval_step = compile_eval_step(config, mesh)
@@ -53,6 +66,16 @@ def main() -> None:
             }
         )
     )
+
+
+def _as_asked(config: ExperimentConfig) -> ExperimentConfig:
+    data = dataclasses.replace(
+        config.data,
+        path=_DATA_PATH.value or config.data.path,
+        batch_size=_BATCH_SIZE.value or config.data.batch_size,
+        normalization=_NORMALIZATION.value or config.data.normalization,
+    )
+    return dataclasses.replace(config, data=data)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ Both are fitted on the training split. A SampleRNN that does not get far below t
 learned nothing that the last sample alone does not tell.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Float64, Int64
 
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
-from samplernn_jax.quantization import pcm16_table
 
 
 class Baselines(NamedTuple):
@@ -28,7 +26,8 @@ def bigram_counts(
     """How often each token (column) follows each token (row); q_zero precedes a clip."""
     q_levels = model.q_levels
     counts = np.zeros(q_levels * q_levels, np.int64)
-    for tokens in _clips(split, model):
+    for clip, length in enumerate(split.lengths):
+        tokens = split.tokens(clip, 0, int(length), model)
         before = np.concatenate([np.array([model.q_zero], np.int32), tokens[:-1]])
         counts += np.bincount(before * q_levels + tokens, minlength=len(counts))
     return counts.reshape(q_levels, q_levels)
@@ -53,9 +52,3 @@ def _cross_entropy(
     counts: Int64[np.ndarray, "*shape"], probabilities: Float64[np.ndarray, "*shape"]
 ) -> float:
     return float(-(counts * np.log2(probabilities)).sum() / counts.sum())
-
-
-def _clips(split: Split, model: ArchitectureConfig) -> Iterator[Int32[np.ndarray, " time"]]:
-    table = pcm16_table(model.q_levels, model.q_type)
-    for clip, length in enumerate(split.lengths):
-        yield table[split.read(clip, 0, int(length)).view(np.uint16)]

@@ -6,32 +6,35 @@ train.lengths.npy   int64 [num_clips], the samples of each clip
 valid.*, test.*     likewise
 """
 
+import abc
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int16, Int64
+from jaxtyping import Int16, Int32, Int64
+
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.quantization import pcm16_table
 
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
+class Split(abc.ABC):
     """The clips of a split.
 
     Attributes:
         name: "train", "valid" or "test".
-        samples: all clips one after the other, memory-mapped.
         lengths: samples of each clip.
     """
 
     name: str
-    samples: Int16[np.ndarray, " num_samples"]
     lengths: Int64[np.ndarray, " num_clips"]
 
     @property
@@ -42,7 +45,36 @@ class Split:
     @property
     def num_samples(self) -> int:
         """Samples of all clips together."""
-        return len(self.samples)
+        return int(self.lengths.sum())
+
+    @abc.abstractmethod
+    def tokens(
+        self, clip: int, start: int, stop: int, model: ArchitectureConfig
+    ) -> Int32[np.ndarray, " time"]:
+        """Samples [start, stop) of a clip as a model's tokens; both must lie inside it."""
+
+    @abc.abstractmethod
+    def training_order(self, seed: int) -> Iterator[int]:
+        """The clips in the order in which training takes them, without end."""
+
+    @abc.abstractmethod
+    def evaluation_order(self) -> Iterator[int]:
+        """The clips in the order in which evaluation takes them, each once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PcmSplit(Split):
+    """The clips of a split of 16-bit samples.
+
+    Attributes:
+        name: "train", "valid" or "test".
+        lengths: samples of each clip.
+        samples: all clips one after the other, memory-mapped.
+    """
+
+    name: str
+    lengths: Int64[np.ndarray, " num_clips"]
+    samples: Int16[np.ndarray, " num_samples"]
 
     @functools.cached_property
     def starts(self) -> Int64[np.ndarray, " num_clips"]:
@@ -54,18 +86,34 @@ class Split:
         first = self.starts[clip]
         return self.samples[first + start : first + stop]
 
+    def tokens(
+        self, clip: int, start: int, stop: int, model: ArchitectureConfig
+    ) -> Int32[np.ndarray, " time"]:
+        """See `Split`; samples are looked up by their bits."""
+        table = pcm16_table(model.q_levels, model.q_type)
+        return table[self.read(clip, start, stop).view(np.uint16)]
+
+    def training_order(self, seed: int) -> Iterator[int]:
+        """Every clip once per epoch, each epoch in another random order."""
+        for epoch in itertools.count():
+            yield from np.random.default_rng([seed, epoch]).permutation(self.num_clips).tolist()
+
+    def evaluation_order(self) -> Iterator[int]:
+        """Long clips first, so that the rows end nearly together."""
+        yield from np.argsort(-self.lengths, kind="stable").tolist()
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset folder made by `experiments.prepare`, opened."""
+    """A dataset, opened."""
 
     sample_rate_hz: int
-    splits: dict[str, Split]
+    splits: Mapping[str, Split]
     digest: str  # of the description; tells one dataset from another
 
     @classmethod
     def open(cls, path: Path) -> "Dataset":
-        """Maps the files of a dataset without reading the audio.
+        """Maps the files of a folder made by `experiments.prepare` without reading the audio.
 
         Raises:
             ValueError: the folder is no dataset, or a file of it is missing or truncated.
@@ -109,7 +157,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     return info
 
 
-def _open_split(path: Path, name: str, expected: dict[str, Any]) -> Split:
+def _open_split(path: Path, name: str, expected: dict[str, Any]) -> PcmSplit:
     try:
         samples = np.memmap(samples_file(path, name), dtype="<i2", mode="r")
         lengths = np.load(lengths_file(path, name), allow_pickle=False)
@@ -125,4 +173,4 @@ def _open_split(path: Path, name: str, expected: dict[str, Any]) -> Split:
                 f"{file}: is truncated or damaged, it counts {found} where dataset.json says "
                 f"{recorded}; prepare the dataset again"
             )
-    return Split(name, samples, lengths)
+    return PcmSplit(name, lengths, samples)

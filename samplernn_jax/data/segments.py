@@ -17,7 +17,6 @@ from jaxtyping import Bool, Int, Int32, Int64
 
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
-from samplernn_jax.quantization import pcm16_table
 
 T = TypeVar("T")
 
@@ -41,17 +40,6 @@ class Positions(NamedTuple):
 
     clip: Int64[np.ndarray, " batch"]
     segment: Int64[np.ndarray, " batch"]
-
-
-def training_order(num_clips: int, seed: int) -> Iterator[int]:
-    """Every clip once per epoch, each epoch in another random order, without end."""
-    for epoch in itertools.count():
-        yield from np.random.default_rng([seed, epoch]).permutation(num_clips).tolist()
-
-
-def evaluation_order(lengths: Int[np.ndarray, " num_clips"]) -> Iterator[int]:
-    """Every clip once, long ones first, so that the rows end nearly together."""
-    yield from np.argsort(-lengths, kind="stable").tolist()
 
 
 def schedule(
@@ -93,7 +81,6 @@ def schedule(
 def cut(split: Split, positions: Positions, seq_len: int, model: ArchitectureConfig) -> Segment:
     """The segment at the given positions of a split, quantized."""
     batch, overlap = len(positions.clip), model.overlap
-    table = pcm16_table(model.q_levels, model.q_type)
     tokens = np.full((batch, overlap + seq_len), model.q_zero, np.int32)
     mask = np.zeros((batch, seq_len), bool)
     for row, (clip, segment) in enumerate(np.stack(positions, axis=1).tolist()):
@@ -103,9 +90,7 @@ def cut(split: Split, positions: Positions, seq_len: int, model: ArchitectureCon
         start = max(first - overlap, 0)
         stop = min(first + seq_len, int(split.lengths[clip]))
         into = start - (first - overlap)
-        tokens[row, into : into + stop - start] = table[
-            split.read(clip, start, stop).view(np.uint16)
-        ]
+        tokens[row, into : into + stop - start] = split.tokens(clip, start, stop, model)
         mask[row, : stop - first] = True
     return Segment(tokens, mask, positions.segment == 0)
 
@@ -129,7 +114,7 @@ def training_segments(
             f"seq_len={seq_len}: longer than every clip of split {split.name}, the longest of "
             f"which has {longest} samples"
         )
-    order = training_order(split.num_clips, seed)
+    order = split.training_order(seed)
     positions = schedule(split.lengths, batch_size, seq_len, order, start_step)
     return (cut(split, step, seq_len, model) for step in positions)
 
@@ -138,8 +123,7 @@ def evaluation_segments(
     split: Split, batch_size: int, seq_len: int, model: ArchitectureConfig
 ) -> Iterator[Segment]:
     """Segments that hold every sample of every clip exactly once as an unmasked target."""
-    order = evaluation_order(split.lengths)
-    positions = schedule(split.lengths, batch_size, seq_len, order)
+    positions = schedule(split.lengths, batch_size, seq_len, split.evaluation_order())
     return (cut(split, step, seq_len, model) for step in positions)
 
 

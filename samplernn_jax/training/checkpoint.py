@@ -1,9 +1,11 @@
 """Checkpoints on disk: the only module that imports orbax.
 
 A checkpoint holds two items: `params`, all that evaluation and sampling read, and `rest`, what
-training needs on top to go on exactly (optimizer, carry, step).
+training needs on top to go on exactly (optimizer, carry, step). Step 0 is an imported model, which
+has no `rest`.
 """
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.model import Carry, Params
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
+
+IMPORTED_STEP = 0
 
 
 class Position(NamedTuple):
@@ -60,19 +64,36 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def restore(self, like: Position) -> Position:
-        """Loads the latest checkpoint onto the devices where `like` is."""
+        """Loads the latest checkpoint onto the devices where `like` is.
+
+        Of an imported model it loads the parameters, and the rest is that of `like`.
+        """
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _items(like)
         )
+        if self.latest_step == IMPORTED_STEP:
+            del abstract["rest"]
         items = self._manager.restore(
             self.latest_step,
             args=ocp.args.Composite(
                 **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
             ),
         )
+        if self.latest_step == IMPORTED_STEP:
+            return like._replace(state=like.state._replace(params=items["params"]))
         rest = items["rest"]
         state = TrainState(rest["step"], items["params"], rest["opt_state"])
         return Position(state, rest["carry"])
+
+
+def save_imported(workdir: Workdir, params: Params) -> None:
+    """Saves the parameters of an imported model, for evaluation, sampling and further training."""
+    with _manager(workdir.checkpoints) as manager:
+        manager.save(
+            IMPORTED_STEP,
+            args=ocp.args.Composite(params=ocp.args.StandardSave(params)),
+            metrics={"valid_bits": math.inf},
+        )
 
 
 def restore_params(

@@ -18,6 +18,7 @@ from samplernn_jax.data import synthetic
 from samplernn_jax.data.baselines import Baselines, baselines, bigram_counts
 from samplernn_jax.data.build import BuildSettings, build_dataset
 from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
 from samplernn_jax.plots import learning_curve
 from samplernn_jax.sampling.generator import Generator
@@ -85,7 +86,7 @@ def _open_dataset(config: ExperimentConfig, workdir: Workdir, report: Report) ->
             path,
             BuildSettings(sample_rate_hz=synthetic.SAMPLE_RATE_HZ, clip_s=synthetic.MELODY_S),
         )
-    return Dataset.open(path)
+    return open_dataset(path, config.data)
 
 
 def _start(config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints) -> Position:

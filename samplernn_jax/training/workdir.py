@@ -22,7 +22,13 @@ FORMAT_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What a workdir says of itself."""
+    """What a workdir says of itself.
+
+    Attributes:
+        config: of the run.
+        sample_rate_hz: of the audio.
+        dataset_digest: of the dataset; "" for an imported model that was not trained here.
+    """
 
     config: ExperimentConfig
     sample_rate_hz: int
@@ -113,7 +119,8 @@ class Workdir:
         """Makes sure that a run can go on with what was trained in this folder, if anything.
 
         What shapes the parameters, the carry and the data order must be the same; the optimizer,
-        how long to train, how often to look and where the dataset lies may change.
+        how long to train, how often to look and where the dataset lies may change. An imported
+        model asks for its own shape and sample rate only.
 
         Raises:
             ValueError: names the first field that differs.
@@ -122,13 +129,18 @@ class Workdir:
             return
         old_info = self.read_info()
         old, config = old_info.config, info.config
-        for field, before, now in (
+        same = [
+            ("model.architecture", old.model.architecture, config.model.architecture),
             *_differences("model", old.model, config.model),
-            *_differences("data", old.data, config.data),
-            ("seed", old.seed, config.seed),
             ("sample_rate_hz", old_info.sample_rate_hz, info.sample_rate_hz),
-            ("dataset_digest", old_info.dataset_digest, info.dataset_digest),
-        ):
+        ]
+        if old_info.dataset_digest:
+            same += [
+                *_differences("data", old.data, config.data),
+                ("seed", old.seed, config.seed),
+                ("dataset_digest", old_info.dataset_digest, info.dataset_digest),
+            ]
+        for field, before, now in same:
             if before != now and field != "data.path":
                 raise ValueError(
                     f"{field}={now!r}: workdir {self.path} holds a run with {field}={before!r}; "
@@ -138,6 +150,6 @@ class Workdir:
 
 def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
     return [
-        (f"{group}.{field.name}", getattr(old, field.name), getattr(new, field.name))
+        (f"{group}.{field.name}", getattr(old, field.name), getattr(new, field.name, None))
         for field in dataclasses.fields(old)
     ]

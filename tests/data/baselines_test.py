@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from samplernn_jax.data.baselines import baselines, bigram_counts
-from samplernn_jax.data.dataset import Split
+from samplernn_jax.data.dataset import PcmSplit
 from tests.models import TINY
 
 
 def make_split(tokens, lengths):
     """A split whose samples quantize to the given tokens of 16 levels."""
     samples = ((np.asarray(tokens) - 8) * 4096).clip(-32768, 32767).astype(np.int16)
-    return Split("train", samples, np.asarray(lengths, np.int64))
+    return PcmSplit("train", np.asarray(lengths, np.int64), samples)
 
 
 def test_counts_pairs_within_clips_with_silence_before_each():

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from samplernn_jax.data import segments
-from samplernn_jax.data.dataset import Split
+from samplernn_jax.data.dataset import PcmSplit
+from samplernn_jax.quantization import pcm16_table
 from tests.models import TINY
 
 LENGTHS = np.array([100, 33, 1, 64, 47, 32, 80, 5], np.int64)
@@ -16,7 +17,7 @@ SEQ_LEN = 16
 def split():
     """Clips of samples whose values tell where they are from."""
     samples = np.arange(LENGTHS.sum(), dtype=np.int16) * 60 - 10_000
-    return Split("train", samples, LENGTHS)
+    return PcmSplit("train", LENGTHS, samples)
 
 
 def training(split, start_step=0, seed=0, batch=3):
@@ -24,7 +25,7 @@ def training(split, start_step=0, seed=0, batch=3):
 
 
 def tokens_of(split, clip):
-    table = segments.pcm16_table(TINY.q_levels, TINY.q_type)
+    table = pcm16_table(TINY.q_levels, TINY.q_type)
     return table[split.read(clip, 0, int(split.lengths[clip])).view(np.uint16)]
 
 
@@ -41,7 +42,7 @@ def test_the_order_is_a_function_of_seed_and_step(split):
 
 
 def test_each_row_walks_a_whole_clip_then_the_next(split):
-    order = segments.training_order(len(LENGTHS), seed=0)
+    order = split.training_order(seed=0)
     steps = itertools.islice(segments.schedule(LENGTHS, 3, SEQ_LEN, order), 200)
     clips, numbers = map(np.stack, zip(*steps, strict=True))
     for row in range(3):
@@ -54,8 +55,8 @@ def test_each_row_walks_a_whole_clip_then_the_next(split):
             before = (clip, number)
 
 
-def test_an_epoch_has_every_clip_once_and_the_next_another_order():
-    order = segments.training_order(8, seed=0)
+def test_an_epoch_has_every_clip_once_and_the_next_another_order(split):
+    order = split.training_order(seed=0)
     first, second = ([next(order) for _ in range(8)] for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(8))
     assert first != second
@@ -64,7 +65,7 @@ def test_an_epoch_has_every_clip_once_and_the_next_another_order():
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
 def test_evaluation_sees_every_sample_once_in_order_with_its_context(split, batch):
     seen = [[] for _ in LENGTHS]
-    order = segments.evaluation_order(LENGTHS)
+    order = split.evaluation_order()
     positions = segments.schedule(LENGTHS, batch, SEQ_LEN, order)
     batches = segments.evaluation_segments(split, batch, SEQ_LEN, TINY)
     for position, segment in zip(positions, batches, strict=True):

@@ -1,0 +1,56 @@
+"""Makes a workdir out of another implementation's checkpoint.
+
+    python -m experiments.import_checkpoint --source=theano --path=params.pkl --workdir=runs/old
+
+The model's shape is read off the checkpoint. Then `evaluate` (with --data_path), `sample` and
+`train` (to go on training it) take the workdir like one of their own. Nothing in the file is run:
+a pickle that names anything but arrays is refused.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import cli
+from samplernn_jax.config import Q_TYPES, DataConfig, ExperimentConfig
+from samplernn_jax.files import new_folder
+from samplernn_jax.interop import theano
+from samplernn_jax.training.checkpoint import save_imported
+from samplernn_jax.training.workdir import RunInfo, Workdir
+
+_SOURCE = flags.DEFINE_enum(
+    "source", None, ["theano"], "Which implementation: theano is the original.", required=True
+)
+_PATH = flags.DEFINE_string("path", None, "The checkpoint.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder that is made.", required=True)
+_Q_TYPE = flags.DEFINE_enum(
+    "q_type", "linear", Q_TYPES, "Quantization that the model was trained with."
+)
+_SAMPLE_RATE = flags.DEFINE_integer(
+    "sample_rate", 16_000, "Sample rate of the audio in Hz.", lower_bound=1
+)
+_INDEPENDENT_PREDS = flags.DEFINE_bool(
+    "independent_preds", False, "Keep the independent predictions of the original's top tier."
+)
+
+
+def main() -> None:
+    """Imports, then says what there is."""
+    model, params = theano.load(_PATH.value, _Q_TYPE.value, _INDEPENDENT_PREDS.value)
+    top = model.top_frame_size
+    data = DataConfig(seq_len=top * max(1, DataConfig.seq_len // top))
+    config = ExperimentConfig(model=model, data=data)
+    with new_folder(Path(_WORKDIR.value)) as folder:
+        workdir = Workdir(folder)
+        workdir.write_info(RunInfo(config, _SAMPLE_RATE.value, dataset_digest=""))
+        save_imported(workdir, params)
+    print(f"{model}")
+    print(
+        f"""Imported into {_WORKDIR.value}. Go on with
+  python -m experiments.sample --workdir={_WORKDIR.value} --output={_WORKDIR.value}/samples
+  python -m experiments.evaluate --workdir={_WORKDIR.value} --data_path=DATASET"""
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

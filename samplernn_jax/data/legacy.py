@@ -1,0 +1,170 @@
+"""The original's data, read as the original reads it (datasets/dataset.py), to compare with it.
+
+A folder holds NAME_train.npy, NAME_valid.npy and NAME_test.npy, such as music_train.npy or
+Blizzard9k_train.npy: float16 [clips, samples] at 16 kHz. With `normalization="legacy"` tokens,
+batches and their order are the original's to the last bit, and so is what is wrong with them:
+
+- Every clip is scaled on its own so that its extremes become the outermost tokens. Loud and quiet
+  clips sound alike, and silence is another token in each.
+- Clips are padded to a multiple of `seq_len` before that. The padding counts in the bits.
+- The mu-law token of silence is 127, while the overlap in front of a clip is q_zero = 128.
+- A silent clip divides by zero: it becomes token 0 throughout with mu-law; with linear the tokens
+  are no numbers, which is refused here (the original fails when it looks them up).
+- The last clips that do not fill a batch are dropped, in evaluation too.
+- Batches are shuffled once, and come in the same order in every epoch.
+
+The default, a dataset made by `experiments.prepare`, has none of this.
+"""
+
+import functools
+import hashlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float64, Int32
+
+from samplernn_jax.config import ArchitectureConfig, DataConfig
+from samplernn_jax.data.dataset import SPLITS, Dataset, Split
+
+SAMPLE_RATE_HZ = 16_000
+_SHUFFLE_SEED = 123
+
+
+def open_legacy(path: Path, config: DataConfig) -> Dataset:
+    """Opens a folder of the original's files.
+
+    Args:
+        path: the folder.
+        config: gives batch_size and seq_len, which decide what is dropped and padded.
+
+    Raises:
+        ValueError: the folder lacks a file or has two for a split, or a file is no such array or
+            holds less than a batch.
+    """
+    files = {name: _find(path, name) for name in SPLITS}
+    digest = hashlib.sha256()
+    splits = {}
+    for name, file in files.items():
+        clips = _open_clips(file)
+        if len(clips) < config.batch_size:
+            raise ValueError(
+                f"batch_size={config.batch_size}: {file} has {len(clips)} clips, and legacy "
+                "normalization drops a batch that is not full"
+            )
+        # The ends stand for the whole, which is too large to read at every start.
+        for part in (str((file.name, clips.shape)).encode(), clips[0], clips[-1]):
+            digest.update(part)
+        splits[name] = LegacySplit(name, file, clips, config.batch_size, config.seq_len)
+    return Dataset(SAMPLE_RATE_HZ, splits, digest.hexdigest())
+
+
+class LegacySplit(Split):
+    """A split of the original's data."""
+
+    def __init__(
+        self,
+        name: str,
+        file: Path,
+        clips: Float[np.ndarray, "clips samples"],
+        batch_size: int,
+        seq_len: int,
+    ) -> None:
+        """Keeps what the original would use of the clips, at their padded length."""
+        self.name = name
+        self._file = file
+        self._clips = clips
+        self._batch_size = batch_size
+        self._padded_len = -(-clips.shape[1] // seq_len) * seq_len
+        num_used = len(clips) // batch_size * batch_size
+        self.lengths = np.full(num_used, self._padded_len, np.int64)
+        # As many as are read from in turns.
+        self._quantized = functools.lru_cache(maxsize=batch_size)(self._quantize)
+
+    def tokens(
+        self, clip: int, start: int, stop: int, model: ArchitectureConfig
+    ) -> Int32[np.ndarray, " time"]:
+        """See `Split`."""
+        return self._quantized(clip, model.q_levels, model.q_type)[start:stop]
+
+    def training_order(self, seed: int) -> Iterator[int]:
+        """The batches in the original's one order again and again, whatever the seed."""
+        del seed
+        while True:
+            yield from self.evaluation_order()
+
+    def evaluation_order(self) -> Iterator[int]:
+        """The batches in the original's order."""
+        for batch in shuffled(self.num_clips // self._batch_size):
+            yield from range(batch * self._batch_size, (batch + 1) * self._batch_size)
+
+    def _quantize(self, clip: int, q_levels: int, q_type: str) -> Int32[np.ndarray, " time"]:
+        padded = np.zeros(self._padded_len)
+        padded[: self._clips.shape[1]] = self._clips[clip]
+        try:
+            return quantize(padded, q_levels, q_type)
+        except ValueError as error:
+            raise ValueError(f"{self._file}: clip {clip} {error}") from error
+
+
+def quantize(
+    clip: Float64[np.ndarray, " time"], q_levels: int, q_type: str
+) -> Int32[np.ndarray, " time"]:
+    """The original's `__batch_quantize` of one clip, "linear" or "mu-law".
+
+    Raises:
+        ValueError: the clip has no tokens.
+    """
+    if not np.isfinite(clip).all():
+        raise ValueError("holds a sample that is no finite number")
+    from_zero = clip - clip.min()
+    if from_zero.max() == 0:
+        if q_type == "linear":
+            raise ValueError(
+                "is silent, for which legacy normalization has no tokens with q_type='linear'"
+            )
+        return np.zeros(len(clip), np.int32)
+    scaled = from_zero / from_zero.max()
+    if q_type == "mu-law":
+        return linear_to_mu(2.0 * scaled - 1.0)
+    epsilon = 1e-5
+    return (scaled * (q_levels - epsilon) + epsilon / 2).astype(np.int32)
+
+
+def linear_to_mu(waveform: Float64[np.ndarray, " time"]) -> Int32[np.ndarray, " time"]:
+    """The original's `linear2mu`: it rounds down, so that silence is token 127."""
+    companded = np.sign(waveform) * np.log(1 + 255 * np.abs(waveform)) / np.log(256)
+    return ((companded + 1) / 2 * 255).astype(np.int32)
+
+
+def shuffled(count: int) -> list[int]:
+    """`random.seed(123); random.shuffle(range(count))` of Python 2."""
+    order, rng = list(range(count)), random.Random(_SHUFFLE_SEED)
+    for i in reversed(range(1, count)):
+        j = int(rng.random() * (i + 1))
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def _find(path: Path, split: str) -> Path:
+    files = sorted(path.glob(f"*_{split}.npy"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise ValueError(
+            f"data.path={path}: must hold one file *_{split}.npy with normalization='legacy', "
+            f"found {found}"
+        )
+    return files[0]
+
+
+def _open_clips(file: Path) -> Float[np.ndarray, "clips samples"]:
+    try:
+        clips = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file}: cannot be read ({error})") from error
+    if clips.ndim != 2 or clips.dtype.kind != "f" or clips.shape[1] == 0:
+        raise ValueError(
+            f"{file}: holds {clips.dtype} {list(clips.shape)}, must be float [clips, samples]"
+        )
+    return clips

@@ -1,0 +1,18 @@
+"""Opens what a run is to be trained or evaluated on."""
+
+from pathlib import Path
+
+from samplernn_jax.config import DataConfig
+from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.data.legacy import open_legacy
+
+
+def open_dataset(path: Path, config: DataConfig) -> Dataset:
+    """Opens a dataset folder, or a folder of the original's files; see `DataConfig.normalization`.
+
+    Raises:
+        ValueError: the folder is not what it should be; the message names it.
+    """
+    if config.normalization == "legacy":
+        return open_legacy(path, config)
+    return Dataset.open(path)
