@@ -1,13 +1,16 @@
 r"""The original's best 2-tier model on MUSIC: frames of 16 samples, three GRU layers.
 
 Data: the 32 piano sonatas of Beethoven at 16 kHz in clips of 8 s, 3,712 to train on and 256 each
-to validate and test (paper section 3.3). Prepare any collection like it with
-`python -m experiments.prepare --input=FOLDER --output=datasets/music`.
+to validate and test (paper section 3). Prepare any collection like it with
+`python -m experiments.prepare --input=FOLDER --output=datasets/music`; the original's files
+music_train.npy, music_valid.npy and music_test.npy in a folder are read as they are with
+--config.data.normalization=legacy.
+The settings are the best that the authors found (README of the original).
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.076 per sample on test, as published (paper table 1, mean of the batch costs).
 
-    python -m experiments.train --config=configs/music_2tier.py --workdir=runs/music_2tier \
-        --config.data.path=datasets/music
+    python -m experiments.train --config=configs/music_2tier.py \
+        --workdir=runs/music_2tier --config.data.path=datasets/music
 """
 
 import ml_collections
@@ -16,7 +19,7 @@ from samplernn_jax.config import default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe; everything that is not set here is the original's default already."""
+    """The recipe; everything that is not set here is the original's already."""
     config = default_config()
     config.model.frame_sizes = (16,)
     config.model.n_rnn = 3

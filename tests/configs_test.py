@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from samplernn_jax.config import ExperimentConfig, ModelConfig
+from samplernn_jax.config import ExperimentConfig, ModelConfig, WaveNetConfig
 
 RECIPES = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -36,3 +36,27 @@ def test_the_music_recipes_are_the_originals_best():
     assert (three.data.batch_size, three.data.seq_len) == (128, 512)
     assert (two.data.batch_size, two.data.seq_len) == (128, 64 * 16)
     assert three.optimizer.learning_rate == two.optimizer.learning_rate == 1e-3
+
+
+PAPER = {  # table 1: bits per sample on test
+    "blizzard": {"1tier": 1.434, "wavenet": 1.480, "2tier": 1.392, "3tier": 1.387},
+    "onom": {"1tier": 2.034, "wavenet": 2.285, "2tier": 2.026, "3tier": 1.990},
+    "music": {"1tier": 1.410, "wavenet": 1.464, "2tier": 1.076, "3tier": 1.159},
+}
+
+
+@pytest.mark.parametrize("data", PAPER)
+@pytest.mark.parametrize("model", ["1tier", "2tier", "3tier", "wavenet"])
+def test_every_entry_of_the_papers_table_has_a_recipe(data, model):
+    recipe = importlib.import_module(f"configs.{data}_{model}")
+    assert f"Bits: {PAPER[data][model]:.3f} per sample on test, as published" in recipe.__doc__
+    config = load(f"{data}_{model}", data_path="x").model
+    shape = "wavenet" if isinstance(config, WaveNetConfig) else f"{len(config.frame_sizes) + 1}tier"
+    assert shape == model
+
+
+def test_the_wavenet_recipe_is_the_originals_example():
+    config = load("music_wavenet", "music")
+    assert config.model == WaveNetConfig(num_blocks=4, layers_per_block=10, dim=64)
+    assert (config.data.batch_size, config.data.seq_len) == (8, 1600)
+    assert config.optimizer.learning_rate == 1e-4

@@ -42,7 +42,7 @@ class _Array:
         self.array = np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
 
 
-def _from_buffer(content: bytes, dtype: _Dtype, shape: tuple, order: str) -> _Array:
+def _from_buffer(content: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str) -> _Array:
     """Stands for `_frombuffer`, an array in one call (pickle protocol 5)."""
     made = _Array()
     made.__setstate__((1, shape, dtype, order == "F", content))
@@ -66,10 +66,16 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _empty_bytes() -> bytes:
+    """Stands for `bytes`, as which Python 3 writes no bytes at all for Python 2."""
+    return b""
+
+
 _KNOWN = {
     "numpy.ndarray": _NdarrayName,
     "numpy.dtype": _Dtype,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": _empty_bytes,
     # numpy 2 renamed numpy.core to numpy._core.
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy._core.multiarray._reconstruct": _reconstruct,

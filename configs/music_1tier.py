@@ -1,0 +1,36 @@
+r"""The 1-tier RNN baseline on MUSIC, for the paper's table.
+
+Data: the 32 piano sonatas of Beethoven at 16 kHz in clips of 8 s, 3,712 to train on and 256 each
+to validate and test (paper section 3). Prepare any collection like it with
+`python -m experiments.prepare --input=FOLDER --output=datasets/music`; the original's files
+music_train.npy, music_valid.npy and music_test.npy in a folder are read as they are with
+--config.data.normalization=legacy.
+The paper does not give the settings of this baseline; they are those of the 3-tier model.
+Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
+Bits: 1.410 per sample on test, as published (paper table 1, mean of the batch costs).
+
+    python -m experiments.train --config=configs/music_1tier.py \
+        --workdir=runs/music_1tier --config.data.path=datasets/music
+"""
+
+import ml_collections
+
+from samplernn_jax.config import default_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The recipe; everything that is not set here is the original's already."""
+    config = default_config()
+    config.model.frame_sizes = ()
+    config.model.n_rnn = 1
+    config.model.dim = 1024
+    config.model.emb_size = 256
+    config.data.synthetic_minutes = 0.0
+    config.data.batch_size = 128
+    config.data.seq_len = 512
+    config.train.num_steps = 200_000
+    config.train.valid_every = 2000
+    config.train.valid_segments = 250
+    config.sample.every = 10_000
+    config.sample.duration_s = 8.0
+    return config
