@@ -32,7 +32,9 @@ _DATA_PATH = flags.DEFINE_string(
 _NORMALIZATION = flags.DEFINE_enum(
     "normalization", None, NORMALIZATIONS, "How to read the dataset. Default: as in training."
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Rows of a batch. Default: as in training.")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Rows of a batch. Default: as in training.", lower_bound=1
+)
 
 
 def main() -> None:

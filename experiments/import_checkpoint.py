@@ -3,8 +3,9 @@
     python -m experiments.import_checkpoint --source=theano --path=params.pkl --workdir=runs/old
 
 The model's shape is read off the checkpoint. Then `evaluate` (with --data_path), `sample` and
-`train` (to go on training it) take the workdir like one of their own. Nothing in the file is run:
-a pickle that names anything but arrays is refused.
+`train` take the workdir like one of their own; `train` goes on training the imported model, with
+everything but the model's shape from the recipe. Nothing in the file is run: a pickle that names
+anything but arrays is refused.
 """
 
 from pathlib import Path
@@ -42,13 +43,15 @@ def main() -> None:
     config = ExperimentConfig(model=model, data=data)
     with new_folder(Path(_WORKDIR.value)) as folder:
         workdir = Workdir(folder)
-        workdir.write_info(RunInfo(config, _SAMPLE_RATE.value, dataset_digest=""))
+        workdir.write_info(RunInfo(config, _SAMPLE_RATE.value, dataset_digest="", imported=True))
         save_imported(workdir, params)
-    print(f"{model}")
+    path = _WORKDIR.value
     print(
-        f"""Imported into {_WORKDIR.value}. Go on with
-  python -m experiments.sample --workdir={_WORKDIR.value} --output={_WORKDIR.value}/samples
-  python -m experiments.evaluate --workdir={_WORKDIR.value} --data_path=DATASET"""
+        f"""Imported {model}
+Go on with
+  python -m experiments.sample --workdir={path} --output={path}/samples
+  python -m experiments.evaluate --workdir={path} --data_path=DATASET
+  python -m experiments.train --config=RECIPE --workdir={path} --config.data.path=DATASET"""
     )
 
 

@@ -57,10 +57,13 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size)
     workdir = Workdir(path)
+    imported = workdir.has_checkpoint and workdir.read_info().imported
+    if imported:
+        config = _with_imported_model(config, workdir, report)
     config = _with_absolute_data_path(config)
     dataset = _open_dataset(config, workdir, report)
     _training_segments(config, dataset, start_step=0)  # refuses a dataset that does not fit
-    info = RunInfo(config, dataset.sample_rate_hz, dataset.digest)
+    info = RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported)
     workdir.check_same_run(info)
     workdir.write_info(info)
     with Checkpoints(workdir, config.train) as checkpoints:
@@ -68,6 +71,15 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
         with MetricsWriter(workdir, int(start.state.step)) as writer:
             trainer = Trainer(config, workdir, dataset, mesh, checkpoints, writer, report)
             trainer.run(start)
+
+
+def _with_imported_model(
+    config: ExperimentConfig, workdir: Workdir, report: Report
+) -> ExperimentConfig:
+    model = workdir.read_info().config.model
+    if model != config.model:
+        report("Training the imported model of the workdir; the recipe's is not used.")
+    return dataclasses.replace(config, model=model)
 
 
 def _with_absolute_data_path(config: ExperimentConfig) -> ExperimentConfig:

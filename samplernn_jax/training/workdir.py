@@ -28,11 +28,13 @@ class RunInfo:
         config: of the run.
         sample_rate_hz: of the audio.
         dataset_digest: of the dataset; "" for an imported model that was not trained here.
+        imported: the model was imported, so its shape does not come from a recipe.
     """
 
     config: ExperimentConfig
     sample_rate_hz: int
     dataset_digest: str
+    imported: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Workdir:
                 ExperimentConfig.from_mapping(content["config"]),
                 content["sample_rate_hz"],
                 content["dataset_digest"],
+                content.get("imported", False),
             )
         except OSError as error:
             raise ValueError(
@@ -111,6 +114,7 @@ class Workdir:
             "version": FORMAT_VERSION,
             "sample_rate_hz": info.sample_rate_hz,
             "dataset_digest": info.dataset_digest,
+            "imported": info.imported,
             "config": info.config.to_dict(),
         }
         write_json(self.config_file, content)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -84,6 +85,27 @@ def workdir(dataset, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """What the original would save of a tiny 1-tier model, and beside it a pickle with a call."""
+    rng = np.random.default_rng(0)
+    shapes = {"Embedding": (16, 4), "h0": (1, 8)}
+    for name, inputs, outputs in (
+        ("GRU1.Step.Input", 4, 24),
+        ("L1", 8, 8),
+        ("L2", 8, 8),
+        ("L3", 8, 8),
+        ("Output", 8, 16),
+    ):
+        shapes |= {f"{name}.W0": (inputs, outputs), f"{name}.b": (outputs,)}
+    shapes |= {"GRU1.Step.Recurrent_Gates.W0": (8, 16), "GRU1.Step.Recurrent_Candidate.W0": (8, 8)}
+    arrays = {f"SampleLevel.{k}": rng.normal(size=s).astype("f4") for k, s in shapes.items()}
+    path = tmp_path_factory.mktemp("theano") / "params.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol=0))
+    path.with_name("evil.pkl").write_bytes(b"cposix\nsystem\n(S'touch pwned'\ntR.")
+    return path
+
+
 def training(workdir, dataset, num_steps, *more):
     return (
         "experiments.train",
@@ -154,7 +176,7 @@ def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
         assert a.with_suffix(".png").exists()
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "sample"])
+@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "sample", "import_checkpoint"])
 def test_help_teaches(name):
     output = run_well(f"experiments.{name}", "--help")
     assert f"python -m experiments.{name}" in output
@@ -185,14 +207,27 @@ MISTAKES = {
     "evaluate --workdir={workdir} --split=all": "flag --split=all",
     "evaluate --workdir={workdir} --step=7": "step=7: workdir {workdir} has checkpoints of",
     "evaluate --workdir={workdir} --data_path={tmp}": "data.path={tmp}: no dataset there",
+    "evaluate --workdir={workdir} --normalization=legacy": "must hold one file *_train.npy",
+    "evaluate --workdir={workdir} --batch_size=-1": "flag --batch_size=-1",
+    "import_checkpoint --source=torch --path=x --workdir={tmp}/r": "flag --source=torch",
+    "import_checkpoint --source=theano --path={tmp}/x --workdir={tmp}/r": "{tmp}/x",
+    "import_checkpoint --source=theano --path={evil} --workdir={tmp}/r": "it names posix.system",
+    "import_checkpoint --source=theano --path={checkpoint} --workdir={dataset}": "exists already",
+    "import_checkpoint --source=theano --path={checkpoint} --workdir={tmp}/r --q_type=mu-law": (
+        "q_levels=16: must be 256 with q_type='mu-law'"
+    ),
     "sample --workdir={workdir} --output={tmp}/o --duration_s=0": "duration_s=0.0: must be at",
     "sample --workdir={workdir} --output={tmp}/o --temperature=-1": "temperature=-1.0: must be",
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_sentence_and_exit_code_2(mistake, recordings, dataset, workdir, tmp_path):
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    mistake, recordings, dataset, workdir, checkpoint, tmp_path
+):
     places = {
+        "checkpoint": checkpoint,
+        "evil": checkpoint.with_name("evil.pkl"),
         "tmp": tmp_path,
         "recordings": recordings,
         "dataset": dataset,
@@ -214,6 +249,45 @@ def test_a_workdir_of_another_model_is_refused(workdir, dataset):
     code, _, errors = run(*training(workdir, dataset, 30, "--config.model.n_rnn=2"))
     assert code == 2
     assert "model.n_rnn=2: workdir" in errors
+
+
+@pytest.mark.slow
+def test_an_imported_checkpoint_is_evaluated_sampled_and_trained(checkpoint, dataset, tmp_path):
+    workdir = tmp_path / "run"
+    run_well(
+        "experiments.import_checkpoint",
+        *("--source=theano", f"--path={checkpoint}", f"--workdir={workdir}"),
+        "--sample_rate=8000",
+    )
+    code, _, errors = run("experiments.evaluate", f"--workdir={workdir}")
+    assert code == 2
+    assert "data_path: must be given" in errors
+    evaluation = ("experiments.evaluate", f"--workdir={workdir}", f"--data_path={dataset}")
+    before = json.loads(run_well(*evaluation, "--batch_size=2").splitlines()[-1])
+    assert before["step"] == 0
+    sampling = ("experiments.sample", f"--workdir={workdir}", f"--output={tmp_path / 'wavs'}")
+    assert len(run_well(*sampling, "--duration_s=0.1").splitlines()) == 4
+    fine_tuning = ("--config.train.valid_every=100", "--config.optimizer.learning_rate=0.01")
+    run_well(*training(workdir, dataset, 200, *fine_tuning))
+    after = json.loads(run_well(*evaluation).splitlines()[-1])
+    assert after["step"] == 200
+    assert after["bits_per_sample"] < before["bits_per_sample"] - 1
+
+
+@pytest.mark.slow
+def test_wavenet_goes_through_the_same_commands(dataset, tmp_path):
+    workdir = tmp_path / "run"
+    run_well(
+        "experiments.train",
+        *("--config=configs/music_wavenet.py", f"--workdir={workdir}"),
+        *(f"--config.data.path={dataset}", "--config.train.num_steps=20"),
+        *("--config.model.num_blocks=2", "--config.model.layers_per_block=3"),
+        *("--config.sample.every=0", *(flag for flag in TINY if "emb_size" not in flag)),
+    )
+    result = json.loads(run_well("experiments.evaluate", f"--workdir={workdir}").splitlines()[-1])
+    assert 0 < result["bits_per_sample"] < 12
+    sampling = ("experiments.sample", f"--workdir={workdir}", f"--output={tmp_path / 'wavs'}")
+    assert len(run_well(*sampling, "--duration_s=0.1").splitlines()) == 4
 
 
 @pytest.mark.slow

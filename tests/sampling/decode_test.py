@@ -10,16 +10,17 @@ from samplernn_jax.model import initial_carry
 from samplernn_jax.sampling.decode import DecodeState, decode, start
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.strategies import sample_token
-from tests.models import VARIANTS, apply, random_params, random_tokens
+from tests.models import GRID, VARIANTS, apply, random_params, random_tokens
 
 variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 
 
-@variants
+@pytest.mark.parametrize("config", [*VARIANTS.values(), GRID["independent"]])
 def test_folding_changes_no_logit(config):
     params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=3)
     folded_config, folded = fold(config, params)
     assert not folded_config.weight_norm
+    assert not folded_config.independent_preds
     assert folded_config.emb_size == 0 or not config.frame_sizes
     expected, _ = apply(config, params, tokens)
     logits, _ = apply(folded_config, folded, tokens)
@@ -41,7 +42,9 @@ def test_step_by_step_equals_teacher_forcing(config):
 
     # In two blocks, to see that the state carries everything.
     state, first_tokens, first_logits = run(params, state, forced[:2])
+    prompted = start(config, params, tokens[:, : overlap + 2 * config.top_frame_size], state.keys)
     state, last_tokens, last_logits = run(params, state, forced[2:])
+    np.testing.assert_allclose(run(params, prompted, forced[2:])[2], last_logits, atol=1e-4)
     logits = jnp.concatenate([first_logits, last_logits], axis=1)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * max(1, np.abs(expected).max() / 10))
     generated = jnp.concatenate([first_tokens, last_tokens], axis=1)

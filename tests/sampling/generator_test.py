@@ -7,7 +7,7 @@ import pytest
 
 from samplernn_jax import quantization
 from samplernn_jax.sampling.generator import Generator
-from tests.models import TINY, apply, random_params
+from tests.models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 100
 
@@ -73,8 +73,10 @@ def test_a_prompt_restores_the_whole_state(generator):
     np.testing.assert_array_equal(prompted.window[0], tokens[-TINY.overlap :])
 
 
+@pytest.mark.parametrize("config", [TINY, VARIANTS["1tier"], TINY_WAVENET])
 @pytest.mark.parametrize("length", [1, 3, 4, 9])
-def test_a_prompt_may_have_any_length(generator, length):
+def test_a_prompt_may_have_any_length(config, length):
+    generator = Generator(config, random_params(config), RATE)
     prompt = np.linspace(-0.9, 0.9, length)
     assert generator.generate(key(), 1, 0.2, prompt=prompt).shape == (1, 20)
 

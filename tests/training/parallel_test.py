@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
+from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
-from samplernn_jax.model import initial_carry
 from samplernn_jax.training.evaluate import make_eval_step
 from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import (
@@ -20,23 +20,25 @@ from samplernn_jax.training.step import (
     make_train_step,
     segment_bits,
 )
-from tests.models import TINY, random_params, random_tokens
+from tests.models import TINY, TINY_WAVENET, random_params, random_tokens
 
 BATCH = 16
 
 
-def random_segment(seed=0):
+def random_segment(seed=0, config=TINY):
     """Rows with very different numbers of unmasked targets, as at the end of clips."""
-    tokens = np.asarray(random_tokens(TINY, BATCH, num_frames=3, seed=seed))
+    num_frames = 12 // config.top_frame_size
+    tokens = np.asarray(random_tokens(config, BATCH, num_frames, seed=seed))
     lengths = np.random.default_rng(seed).integers(0, 13, BATCH)
     mask = np.arange(12)[None, :] < lengths[:, None]
     return Segment(tokens, mask, np.arange(BATCH) % 3 == 0)
 
 
-def run(step, num_devices, kind, shared, segments, donate=()):
+def run(step, num_devices, kind, shared, segments, donate=(), config=TINY):
     mesh = make_mesh(jax.devices()[:num_devices])
     mapped = map_step(step, mesh, kind, donate)
-    carry = shard_rows(mesh, initial_carry(TINY, random_params(TINY, seed=5), BATCH))
+    carry = initial_carry(config, random_params(config, seed=5), BATCH)
+    carry = shard_rows(mesh, carry)
     shared = replicate(mesh, shared)
     outputs = []
     for segment in segments:
@@ -80,15 +82,16 @@ def test_gradients_are_those_of_the_mean_over_all_unmasked_targets():
     assert metrics["bits"] == pytest.approx(float(mean_bits(params)), rel=1e-5)
 
 
-def test_training_on_eight_devices_follows_one_and_pmap_follows_shard_map():
+@pytest.mark.parametrize("config", [TINY, TINY_WAVENET])
+def test_training_on_eight_devices_follows_one_and_pmap_follows_shard_map(config):
     optimizer = make_optimizer(OptimizerConfig())
-    step = make_train_step(TINY, OptimizerConfig())
-    segments = [random_segment(seed) for seed in range(4)]
+    step = make_train_step(config, OptimizerConfig())
+    segments = [random_segment(seed, config) for seed in range(4)]
 
     def train(num_devices, kind):
-        params = random_params(TINY)
+        params = random_params(config)
         state = TrainState(np.int32(0), params, optimizer.init(params))
-        return run(step, num_devices, kind, state, segments, donate=(0, 1))
+        return run(step, num_devices, kind, state, segments, donate=(0, 1), config=config)
 
     one = train(1, "shard_map")
     assert_close(train(8, "shard_map"), one, atol=1e-5)

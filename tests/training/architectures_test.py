@@ -1,0 +1,114 @@
+"""Every architecture and kind of data goes through the same loop."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from samplernn_jax.config import DataConfig, ModelConfig, WaveNetConfig
+from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.training.checkpoint import restore_params, save_imported
+from samplernn_jax.training.loop import train
+from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.training.workdir import RunInfo, Workdir
+from tests.models import TINY, random_params
+from tests.training.runs import RATE, make_config, make_dataset
+
+MODELS = {
+    "1tier": ModelConfig(frame_sizes=(), dim=8, emb_size=4, q_levels=16),
+    "wavenet": WaveNetConfig(num_blocks=2, layers_per_block=3, dim=8, q_levels=16),
+}
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
+
+
+def run(config, path):
+    lines = []
+    train(config, path, lines.append)
+    return lines
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_it_trains_resumes_exactly_and_generates(model, data_path, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run(make_config(data_path, model=model), whole)
+    run(make_config(data_path, model=model, num_steps=4), stopped)
+    assert "Going on after step 4." in run(make_config(data_path, model=model), stopped)
+    params = [restore_params(Workdir(path), model, step=6)[1] for path in (whole, stopped)]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+    info = json.loads(Workdir(whole).config_file.read_text())
+    assert info["config"]["model"]["architecture"] == model.architecture
+    audio = Generator.from_workdir(whole).generate(jax.random.key(0), 2, 0.1)
+    assert audio.shape == (2, 0.1 * RATE)
+    assert audio.std() > 0.1
+
+
+def test_the_bits_of_each_architecture_fall(data_path, tmp_path):
+    for name, model in MODELS.items():
+        config = make_config(data_path, num_steps=40, model=model)
+        optimizer = dataclasses.replace(config.optimizer, learning_rate=0.01)
+        schedule = dataclasses.replace(config.train, valid_every=40)
+        run(dataclasses.replace(config, optimizer=optimizer, train=schedule), tmp_path / name)
+        bits = [e["train_bits"] for e in read_metrics(Workdir(tmp_path / name)) if len(e) > 2]
+        assert bits[-1] < bits[0] - 0.5, name
+
+
+def test_the_originals_files_are_trained_on_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, num_clips in (("train", 17), ("valid", 8), ("test", 9)):
+        clips = 0.1 * np.sin(np.arange(50) * rng.uniform(0.1, 0.3, (num_clips, 1)))
+        np.save(tmp_path / f"music_{split}.npy", clips.astype(np.float16))
+    config = make_config("", data=DataConfig(str(tmp_path), "legacy", batch_size=8, seq_len=16))
+    lines = run(config, tmp_path / "run")
+    assert "at 16000 Hz" in lines[0]
+    assert "8 steps per epoch" in lines[0]  # 2 batches of 4 segments, the 17th clip is dropped
+    again = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=16))
+    with pytest.raises(ValueError, match=r"batch_size=16: .*valid\.npy has 8 clips"):
+        run(again, tmp_path / "run")
+
+
+def import_into(path, params):
+    workdir = Workdir(path)
+    config = make_config("elsewhere", data=DataConfig())
+    workdir.write_info(RunInfo(config, RATE, dataset_digest="", imported=True))
+    save_imported(workdir, params)
+    return workdir
+
+
+def test_an_imported_model_is_trained_further(data_path, tmp_path):
+    params = random_params(TINY)
+    workdir = import_into(tmp_path / "run", params)
+    step, loaded = restore_params(workdir, TINY)
+    assert step == 0
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    recipe = make_config(data_path, num_steps=1, model=MODELS["1tier"])
+    slow = dataclasses.replace(recipe.optimizer, learning_rate=1e-9)
+    lines = run(dataclasses.replace(recipe, optimizer=slow), tmp_path / "run")
+    assert lines[0] == "Training the imported model of the workdir; the recipe's is not used."
+    assert "Going on" not in " ".join(lines)
+    step, trained = restore_params(workdir, TINY)
+    assert step == 1, "what was trained is better than what was imported and never validated"
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), trained, params)
+    assert workdir.read_info().dataset_digest != ""
+    # The same command again goes on.
+    recipe = make_config(data_path, num_steps=2, model=MODELS["1tier"])
+    assert "Going on after step 1." in run(recipe, tmp_path / "run")
+
+
+def test_an_imported_model_of_another_sample_rate_is_refused(data_path, tmp_path):
+    workdir = import_into(tmp_path / "run", random_params(TINY))
+    info = dataclasses.replace(workdir.read_info(), sample_rate_hz=16_000)
+    workdir.write_info(info)
+    with pytest.raises(ValueError, match="sample_rate_hz=1000: workdir"):
+        run(make_config(data_path), tmp_path / "run")
+
+
+def test_another_architecture_than_the_runs_is_refused(data_path, tmp_path):
+    run(make_config(data_path, num_steps=1), tmp_path / "run")
+    with pytest.raises(ValueError, match=r"model\.architecture='wavenet': workdir"):
+        run(make_config(data_path, model=MODELS["wavenet"]), tmp_path / "run")
