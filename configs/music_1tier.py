@@ -15,22 +15,11 @@ Bits: 1.410 per sample on test, as published (paper table 1, mean of the batch c
 
 import ml_collections
 
-from samplernn_jax.config import default_config
+from configs import music_3tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe; everything that is not set here is the original's already."""
-    config = default_config()
+    """The recipe."""
+    config = music_3tier.get_config()
     config.model.frame_sizes = ()
-    config.model.n_rnn = 1
-    config.model.dim = 1024
-    config.model.emb_size = 256
-    config.data.synthetic_minutes = 0.0
-    config.data.batch_size = 128
-    config.data.seq_len = 512
-    config.train.num_steps = 200_000
-    config.train.valid_every = 2000
-    config.train.valid_segments = 250
-    config.sample.every = 10_000
-    config.sample.duration_s = 8.0
     return config
