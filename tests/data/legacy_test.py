@@ -9,6 +9,7 @@ from samplernn_jax.data import legacy
 from samplernn_jax.data.baselines import bigram_counts
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.segments import evaluation_segments, training_segments
+from samplernn_jax.quantization import decode
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "theano" / "quantize.npz"
 golden = pytest.mark.skipif(
@@ -177,3 +178,15 @@ def test_a_clip_without_tokens_is_named(tmp_path, value, message):
     split = open_(write(tmp_path, "music", clips, clips, clips)).splits["train"]
     with pytest.raises(ValueError, match=f"music_train.npy: {message}"):
         split.tokens(0, 0, 8, ModelConfig(frame_sizes=(2,), q_levels=16))
+
+
+@golden
+def test_the_mu_law_decoder_is_the_originals_to_half_a_step():
+    file = np.load(GOLDEN, allow_pickle=False)
+    ours = decode(file["mu2linear/in"], 256, "mu-law").astype(np.float64)
+    theirs = file["mu2linear/out"].astype(np.float64)
+
+    def companded(x):
+        return np.sign(x) * np.log1p(255 * np.abs(x)) / np.log(256)
+
+    assert np.abs(companded(ours) - companded(theirs)).max() <= 0.5 / 127.5 + 1e-6
