@@ -33,11 +33,16 @@ _SAMPLE_RATE = flags.DEFINE_integer(
 _INDEPENDENT_PREDS = flags.DEFINE_bool(
     "independent_preds", False, "Keep the independent predictions of the original's top tier."
 )
+_LEARN_H0 = flags.DEFINE_bool(
+    "learn_h0", None, "Whether further training changes h0. Default: if it is not zero."
+)
 
 
 def main() -> None:
     """Imports, then says what there is."""
-    model, params = theano.load(_PATH.value, _Q_TYPE.value, _INDEPENDENT_PREDS.value)
+    model, params = theano.load(
+        _PATH.value, _Q_TYPE.value, _INDEPENDENT_PREDS.value, _LEARN_H0.value
+    )
     top = model.top_frame_size
     data = DataConfig(seq_len=top * max(1, DataConfig.seq_len // top))
     config = ExperimentConfig(model=model, data=data)

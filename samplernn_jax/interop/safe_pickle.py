@@ -2,13 +2,15 @@
 
 A pickle is a program that calls whatever it names. This reader knows the handful of names with
 which numpy spells an array, answers them with its own small recorders instead of numpy's
-functions, and refuses every other name.
+functions, and refuses every other name. It also knows only the instructions that a dict of arrays
+takes: nothing but a recorder gets a state, and nothing but text is a key.
 """
 
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,7 +23,9 @@ class _Dtype:
             raise pickle.UnpicklingError(f"an array has the type {code!r}, which is no number")
         self._code, self._byteorder = code, "|"
 
-    def __setstate__(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
+        if state[1] not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError(f"an array has the byte order {state[1]!r}")
         self._byteorder = state[1]
 
     @property
@@ -34,28 +38,30 @@ class _Array:
 
     array: np.ndarray
 
-    def __setstate__(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, content = state
         if isinstance(content, str):  # bytes from Python 2
             content = content.encode("latin1")
+        if type(dtype) is not _Dtype or type(content) not in (bytes, bytearray):
+            raise pickle.UnpicklingError("an array has no bytes or no number type")
         order: Literal["C", "F"] = "F" if is_fortran else "C"
+        shape = tuple(int(size) for size in shape)
         self.array = np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
+
+
+_NDARRAY = object()  # stands for `numpy.ndarray`, which pickles pass on without calling it
 
 
 def _from_buffer(content: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str) -> _Array:
     """Stands for `_frombuffer`, an array in one call (pickle protocol 5)."""
     made = _Array()
-    made.__setstate__((1, shape, dtype, order == "F", content))
+    made.set_state((1, shape, dtype, order == "F", content))
     return made
 
 
-class _NdarrayName:
-    """Stands for `numpy.ndarray`, which pickles pass on without calling it."""
-
-
-def _reconstruct(subtype: type, *_: Any) -> _Array:
-    if subtype is not _NdarrayName:
-        raise pickle.UnpicklingError(f"an array is of the class {subtype!r}")
+def _reconstruct(subtype: object, *_: Any) -> _Array:
+    if subtype is not _NDARRAY:
+        raise pickle.UnpicklingError("an array is of another class than numpy.ndarray")
     return _Array()
 
 
@@ -72,7 +78,7 @@ def _empty_bytes() -> bytes:
 
 
 _KNOWN = {
-    "numpy.ndarray": _NdarrayName,
+    "numpy.ndarray": _NDARRAY,
     "numpy.dtype": _Dtype,
     "_codecs.encode": _encode,
     "__builtin__.bytes": _empty_bytes,
@@ -83,12 +89,60 @@ _KNOWN = {
     "numpy._core.numeric._frombuffer": _from_buffer,
 }
 
+_NUMBERS = "INT BININT BININT1 BININT2 LONG LONG1 LONG4 NONE NEWTRUE NEWFALSE"
+_TEXTS = "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+_BYTES = "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+_CONTAINERS = "MARK TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 DICT EMPTY_DICT SETITEM SETITEMS"
+_MEMO = "PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET"
+_OBJECTS = "PROTO FRAME GLOBAL STACK_GLOBAL REDUCE BUILD STOP"
+_OPCODES = " ".join((_NUMBERS, _TEXTS, _BYTES, _CONTAINERS, _MEMO, _OBJECTS)).split()
 
-class _Reader(pickle.Unpickler):
+
+# The one in Python, not the one in C: instructions can be left out of it.
+class _Reader(pickle._Unpickler):
+    stack: list  # these three are there, but not in the type stubs
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list]
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
+        for name in _OPCODES
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in _KNOWN:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no array")
+            raise pickle.UnpicklingError(f"it names {f'{module}.{name}'!r}, which is no array")
         return _KNOWN[f"{module}.{name}"]
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        if type(self.stack[-1]) not in (_Array, _Dtype):
+            raise pickle.UnpicklingError("it gives a state to what is no array")
+        self.stack[-1].set_state(state)
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append(_dict(items))
+
+    def load_setitems(self) -> None:
+        items = self.pop_mark()
+        self.stack[-1].update(_dict(items))
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.stack[-1].update(_dict([key, value]))
+
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.DICT[0]] = load_dict
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+
+
+def _dict(items: list) -> dict[str, Any]:
+    names, values = items[::2], items[1::2]
+    if not all(type(name) is str for name in names):
+        raise pickle.UnpicklingError("the name of an array is no text")
+    return dict(zip(names, values, strict=True))
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -101,14 +155,17 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as stream:
         try:
             content = _Reader(stream, encoding="latin1").load()
-            return {_name(name): value.array for name, value in content.items()}
+            if type(content) is not dict:
+                raise pickle.UnpicklingError("it is no dict")
+            return {name: _array(name, value) for name, value in content.items()}
         except OSError:
             raise
         except Exception as error:  # a damaged pickle can raise anything
-            raise ValueError(f"{path}: is no pickled dict of arrays ({error})") from error
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"{path}: is no pickled dict of arrays ({reason})") from error
 
 
-def _name(value: Any) -> str:
-    if not isinstance(value, str):
-        raise pickle.UnpicklingError(f"the name {value!r} of an array is no text")
-    return value
+def _array(name: str, value: Any) -> np.ndarray:
+    if type(value) is not _Array:
+        raise pickle.UnpicklingError(f"{name!r} is no array")
+    return value.array

@@ -20,8 +20,8 @@ from samplernn_jax.model import Params
 
 Arrays = Mapping[str, np.ndarray]
 
-Take = Callable[[str], np.ndarray]
-"""Gives a parameter by the original's name, and raises ValueError where there is none."""
+Take = Callable[[str, int], np.ndarray]
+"""Gives a parameter by the original's name and its number of dimensions, or raises ValueError."""
 
 _LEVELS = ("SampleLevel", "FrameLevel", "BigFrameLevel")  # tiers 1, 2 and 3
 _LINEAR = {
@@ -39,7 +39,10 @@ _LEAF = {"kernel": "W0", "scale": "g0", "bias": "b", "h0": "h0", "embedding": "E
 
 
 def load(
-    path_or_mapping: str | Path | Arrays, q_type: str = "linear", independent_preds: bool = False
+    path_or_mapping: str | Path | Arrays,
+    q_type: str = "linear",
+    independent_preds: bool = False,
+    learn_h0: bool | None = None,
 ) -> tuple[ArchitectureConfig, Params]:
     """Reads a checkpoint of the original.
 
@@ -48,10 +51,12 @@ def load(
         q_type: the --q_type that the model was trained with; the checkpoint does not tell.
         independent_preds: keep the second output of the top tier, which every checkpoint of
             three_tier.py has and which its training leaves as it was initialized.
+        learn_h0: the --learn_h0 that the model was trained with, and is to be trained further
+            with. None takes it from the initial states: they were trained if any is not zero.
 
     Returns:
         The configuration and the parameters: a `ModelConfig` for `SampleRNN`, or a
-        `WaveNetConfig` for `WaveNet`. `learn_h0` is True if any initial state is not zero.
+        `WaveNetConfig` for `WaveNet`.
 
     Raises:
         ValueError: it is no such checkpoint: parameters are missing, unknown or of the wrong
@@ -62,85 +67,97 @@ def load(
         arrays, where = path_or_mapping, "checkpoint"
     else:
         arrays, where = load_arrays(Path(path_or_mapping)), str(path_or_mapping)
-    taken: set[str] = set()
+    try:
+        return _load(arrays, q_type, independent_preds, learn_h0)
+    except ValueError as error:
+        raise ValueError(f"{where}: is no checkpoint of the original ({error})") from error
 
-    def take(name: str) -> np.ndarray:
+
+def _load(
+    arrays: Arrays, q_type: str, independent_preds: bool, learn_h0: bool | None
+) -> tuple[ArchitectureConfig, Params]:
+    taken: list[str] = []
+
+    def take(name: str, ndim: int) -> np.ndarray:
         if name not in arrays:
-            raise ValueError(f"{where}: has no parameter {name}")
-        taken.add(name)
-        return np.asarray(arrays[name])
+            raise ValueError(f"it has no parameter {name}")
+        array = np.asarray(arrays[name])
+        if array.dtype.kind not in "fiu" or array.ndim != ndim or not np.isfinite(array).all():
+            raise ValueError(
+                f"{name} is {array.dtype} {list(array.shape)}, must be finite numbers in {ndim} "
+                "dimensions"
+            )
+        taken.append(name)
+        return array
 
-    config = _infer_config(arrays, take, where, q_type, independent_preds)
+    config = _infer_config(arrays, take, q_type, independent_preds, learn_h0)
     params = {}
     for path, expected in flatten_dict(abstract_params(config)).items():
         if isinstance(config, ModelConfig):
-            array = _samplernn_array(config, path, take)
+            array = _samplernn_array(config, path, expected.ndim, take)
         else:
             array = _wavenet_array(path, take)
         if array.shape != expected.shape:
             raise ValueError(
-                f"{where}: the array for {'/'.join(path)} has shape {array.shape}, which must be "
-                f"{expected.shape} beside the others"
+                f"{taken[-1]} makes {list(array.shape)}, must make {list(expected.shape)} to fit "
+                "the others"
             )
         params[path] = jnp.asarray(array, expected.dtype)
-    _check_all_taken(arrays, taken, where, independent_preds)
-    return config, unflatten_dict(params)
-
-
-def _check_all_taken(arrays: Arrays, taken: set[str], where: str, independent_preds: bool) -> None:
-    left = sorted(arrays.keys() - taken)
+    left = [str(name) for name in arrays if name not in taken]
     if not independent_preds:
         left = [name for name in left if not name.startswith("BigFrameLevel.IndependentPreds.")]
     if left:
-        raise ValueError(f"{where}: has parameters that no model has: {', '.join(left)}")
+        raise ValueError(f"it has parameters that no model has: {', '.join(sorted(left))}")
+    return config, unflatten_dict(params)
 
 
 def _infer_config(
-    arrays: Arrays, take: Take, where: str, q_type: str, independent_preds: bool
+    arrays: Arrays, take: Take, q_type: str, independent_preds: bool, learn_h0: bool | None
 ) -> ArchitectureConfig:
+    if "block_1.parametrized_weights" in arrays:
+        return _infer_wavenet(arrays, take, q_type)
     levels = [level for level in _LEVELS if f"{level}.h0" in arrays]
-    try:
-        if "block_1.parametrized_weights" in arrays:
-            return _infer_wavenet(arrays, take, q_type)
-        if not levels:
-            raise ValueError("there is neither an h0 nor a block_1.parametrized_weights")
-        return _infer_samplernn(arrays, take, levels, q_type, independent_preds)
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{where}: is no checkpoint of the original ({error})") from error
+    if not levels:
+        raise ValueError("it has neither an h0 nor a block_1.parametrized_weights")
+    if learn_h0 is None:
+        learn_h0 = any(bool(take(f"{level}.h0", 2).any()) for level in levels)
+    return _infer_samplernn(arrays, take, levels[-1], q_type, independent_preds, learn_h0)
 
 
 def _infer_samplernn(
-    arrays: Arrays, take: Take, levels: list[str], q_type: str, independent_preds: bool
+    arrays: Arrays, take: Take, top: str, q_type: str, independent_preds: bool, learn_h0: bool
 ) -> ModelConfig:
-    top = levels[-1]
     rnn = "LSTM" if f"{top}.LSTM1.Step.b" in arrays else "GRU"
     frame_sizes: tuple[int, ...] = ()
     if top != "SampleLevel":  # whose RNN reads the raw frame
-        frame_sizes = (take(f"{top}.{rnn}1.Step.Input.W0").shape[0],)
+        frame_sizes = (take(f"{top}.{rnn}1.Step.Input.W0", 2).shape[0],)
     if top == "BigFrameLevel":
-        frame_sizes = (take("FrameLevel.InputExpand.W0").shape[0], *frame_sizes)
+        frame_sizes = (take("FrameLevel.InputExpand.W0", 2).shape[0], *frame_sizes)
     has_embedding = "SampleLevel.Embedding" in arrays
     return ModelConfig(
         frame_sizes=frame_sizes,
-        dim=take("SampleLevel.L2.W0").shape[0],
-        n_rnn=take(f"{top}.h0").shape[0],
+        dim=take("SampleLevel.L2.W0", 2).shape[0],
+        n_rnn=take(f"{top}.h0", 2).shape[0],
         rnn_type=rnn.lower(),
-        skip_conn=any(".outskip" in name for name in arrays),
-        learn_h0=any(take(f"{level}.h0").any() for level in levels),
+        skip_conn=any(".outskip" in str(name) for name in arrays),
+        learn_h0=learn_h0,
         weight_norm="SampleLevel.Output.g0" in arrays,
-        emb_size=take("SampleLevel.Embedding").shape[1] if has_embedding else 0,
-        q_levels=take("SampleLevel.Output.W0").shape[1],
+        emb_size=take("SampleLevel.Embedding", 2).shape[1] if has_embedding else 0,
+        q_levels=take("SampleLevel.Output.W0", 2).shape[1],
         q_type=q_type,
         independent_preds=independent_preds,
     )
 
 
 def _infer_wavenet(arrays: Arrays, take: Take, q_type: str) -> WaveNetConfig:
-    blocks = [name for name in arrays if re.fullmatch(r"block_\d+\.parametrized_weights", name)]
-    q_levels, dim = take("final.W").shape[:2]
+    pattern = re.compile(r"block_\d+\.parametrized_weights")
+    lengths = {name: len(take(name, 1)) for name in map(str, arrays) if pattern.fullmatch(name)}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"its blocks have unequal numbers of layers, {lengths}")
+    q_levels, dim = take("final.W", 4).shape[:2]
     return WaveNetConfig(
-        num_blocks=len(blocks),
-        layers_per_block=len(take("block_1.parametrized_weights")),
+        num_blocks=len(lengths),
+        layers_per_block=lengths["block_1.parametrized_weights"],
         dim=dim,
         output_activation="none",
         q_levels=q_levels,
@@ -148,7 +165,9 @@ def _infer_wavenet(arrays: Arrays, take: Take, q_type: str) -> WaveNetConfig:
     )
 
 
-def _samplernn_array(config: ModelConfig, path: tuple[str, ...], take: Take) -> np.ndarray:
+def _samplernn_array(
+    config: ModelConfig, path: tuple[str, ...], ndim: int, take: Take
+) -> np.ndarray:
     """The array at a path of our parameters: the original's, under another name."""
     tier, *middle, leaf = path
     level = _LEVELS[int(tier.removeprefix("tier_")) - 1]
@@ -166,7 +185,7 @@ def _samplernn_array(config: ModelConfig, path: tuple[str, ...], take: Take) -> 
             names = ["L1_PrevSamples"]
         case linear:
             names = [_LINEAR[name] for name in linear]
-    return take(".".join([level, *names, _LEAF[leaf]]))
+    return take(".".join([level, *names, _LEAF[leaf]]), ndim)
 
 
 def _wavenet_array(path: tuple[str, ...], take: Take) -> np.ndarray:
@@ -178,19 +197,19 @@ def _wavenet_array(path: tuple[str, ...], take: Take) -> np.ndarray:
     match path:
         case [("hidden_1" | "hidden_2" | "hidden_3" | "output") as linear, leaf]:
             name = "final" if linear == "output" else linear.replace("hidden", "out")
-            return take(f"{name}.b") if leaf == "bias" else _as_matrix(take(f"{name}.W"))
+            return take(f"{name}.b", 1) if leaf == "bias" else _as_matrix(take(f"{name}.W", 4))
         case [layer, *middle]:
             block, number = layer.split("_layer_")
             name = f"{block}.dilation_{number}"
             match middle:
                 case ["skip_scale"]:
-                    return np.asarray(take(f"{block}.parametrized_weights")[int(number) - 1])
+                    return np.asarray(take(f"{block}.parametrized_weights", 1)[int(number) - 1])
                 case ["dilated", "bias"]:
-                    return _side_by_side(take(f"{name}.b"))
+                    return _side_by_side(take(f"{name}.b", 1))
                 case ["dilated", "kernel"]:
-                    return _side_by_side(_as_matrix(take(f"{name}.W")))
+                    return _side_by_side(_as_matrix(take(f"{name}.W", 4)))
                 case ["mix", "kernel"]:
-                    return _side_by_side(_as_matrix(take(f"{name}.W1x1")))
+                    return _side_by_side(_as_matrix(take(f"{name}.W1x1", 4)))
     raise AssertionError(path)
 
 

@@ -105,6 +105,43 @@ def test_anything_but_arrays_is_refused_by_name_and_not_run(tmp_path, value, nam
     assert not marker.exists()
 
 
+def nested(depth):
+    """A tuple in a tuple in a tuple, as the key of a dict: hashing it overflows C's stack."""
+    return b"}(" + b"(" * depth + b"t" * depth + b"Nu."
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"cnumpy\nndarray\n}(S'array'\nS'text'\nub.", "a state to what is no array"),
+        (
+            b"cnumpy.core.multiarray\n_reconstruct\nN}(S'__name__'\nS'x'\nu\x86b.",
+            "to what is no arr",
+        ),
+        (b"}(cnumpy\nndarray\nNu.", "name of an array is no text"),
+        (nested(2_000_000), "name of an array is no text"),
+        (b"}S'x'\ncnumpy\nndarray\ns.", "'x' is no array"),
+        (b"\x80\x04]\x94.", "\\d+"),  # a list has no business here
+        (b"\x80\x02\x82\x01.", "\\d+"),  # nor have registered extensions
+        (b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'U3,'\ntb.", "byte order 'U3,'"),
+        (b"c\x1b[31m\nred\n.", r"'\\x1b\[31m.red'"),
+    ],
+)
+def test_a_pickle_cannot_reach_behind_the_recorders(tmp_path, content, reason):
+    with pytest.raises(ValueError, match=rf"p.pkl: is no pickled dict of arrays \(.*{reason}"):
+        load_arrays(write(tmp_path / "p.pkl", content))
+
+
+def test_an_array_cannot_claim_memory_that_is_not_its_own(tmp_path):
+    """Numpy would follow a forged __array_interface__."""
+    address = np.zeros(2, np.float32).__array_interface__["data"][0]
+    content = PYTHON_2.replace(
+        b"tbs.", b"tb}S'__array_interface__'\n(dS'data'\n(I%d\nI00\ntssbs." % address
+    )
+    with pytest.raises(ValueError, match=r"p.pkl: is no pickled dict of arrays"):
+        load_arrays(write(tmp_path / "p.pkl", content))
+
+
 @pytest.mark.parametrize(
     "content",
     [
