@@ -6,7 +6,7 @@ Prepare the recordings with `python -m experiments.prepare --input=FOLDER
 --output=datasets/blizzard`; the original's files Blizzard9k_train.npy, Blizzard9k_valid.npy and
 Blizzard9k_test.npy in a folder are read as they are with --config.data.normalization=legacy.
 The paper does not give the settings for this set; they are those of music_2tier.
-Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
+Hardware: an accelerator; the original stops after three days. Not yet trained with this code.
 Bits: 1.392 per sample on test, as published (paper table 1, mean of the batch costs).
 
     python -m experiments.train --config=configs/blizzard_2tier.py \

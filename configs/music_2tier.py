@@ -6,7 +6,7 @@ to validate and test (paper section 3). Prepare any collection like it with
 music_train.npy, music_valid.npy and music_test.npy in a folder are read as they are with
 --config.data.normalization=legacy.
 The settings are the best that the authors found (README of the original).
-Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
+Hardware: an accelerator; the original stops after three days. Not yet trained with this code.
 Bits: 1.076 per sample on test, as published (paper table 1, mean of the batch costs).
 
     python -m experiments.train --config=configs/music_2tier.py \

@@ -5,7 +5,7 @@ unequal length, 92 % to train on and 4 % each to validate and test (paper sectio
 right to it). Prepare the recordings with `python -m experiments.prepare --input=FOLDER
 --output=datasets/onom --held_out=0.04`; what a clip lacks to a whole segment is masked.
 The paper does not give the settings for this set; they are those of music_2tier.
-Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
+Hardware: an accelerator; the original stops after three days. Not yet trained with this code.
 Bits: 2.026 per sample on test, as published (paper table 1, mean of the batch costs).
 
     python -m experiments.train --config=configs/onom_2tier.py \

@@ -35,6 +35,9 @@ _NORMALIZATION = flags.DEFINE_enum(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Rows of a batch. Default: as in training.", lower_bound=1
 )
+_SEQ_LEN = flags.DEFINE_integer(
+    "seq_len", None, "Targets of a segment. Default: as in training.", lower_bound=1
+)
 
 
 def main() -> None:
@@ -44,8 +47,8 @@ def main() -> None:
     info = workdir.read_info()
     if not (info.dataset_digest or _DATA_PATH.value):
         raise ValueError(
-            f"data_path: must be given, as workdir {workdir.path} holds an imported model that was "
-            "not trained here"
+            f"data_path='': must name a dataset, as workdir {workdir.path} holds an imported model "
+            "that was not trained here"
         )
     config = _as_asked(info.config)
     check_batch_size(mesh, config.data.batch_size)
@@ -57,17 +60,16 @@ def main() -> None:
     without_model = baselines(
         bigram_counts(dataset.splits["train"], config.model), bigram_counts(split, config.model)
     )
-    print(
-        json.dumps(
-            {
-                "bits_per_sample": result.bits_per_sample,
-                "num_samples": result.num_samples,
-                "split": split.name,
-                "step": step,
-                **without_model._asdict(),
-            }
-        )
-    )
+    values = {
+        "bits_per_sample": result.bits_per_sample,
+        "num_samples": result.num_samples,
+        "split": split.name,
+        "step": step,
+        **without_model._asdict(),
+    }
+    if result.independent_bits is not None:
+        values["independent_bits"] = result.independent_bits
+    print(json.dumps(values))
 
 
 def _as_asked(config: ExperimentConfig) -> ExperimentConfig:
@@ -75,6 +77,7 @@ def _as_asked(config: ExperimentConfig) -> ExperimentConfig:
         config.data,
         path=_DATA_PATH.value or config.data.path,
         batch_size=_BATCH_SIZE.value or config.data.batch_size,
+        seq_len=_SEQ_LEN.value or config.data.seq_len,
         normalization=_NORMALIZATION.value or config.data.normalization,
     )
     return dataclasses.replace(config, data=data)

@@ -1,4 +1,4 @@
-r"""Trains a SampleRNN, and goes on with a stopped training.
+r"""Trains a SampleRNN or a WaveNet, and goes on with a stopped training.
 
     python -m experiments.train
 
@@ -14,6 +14,7 @@ be set on the command line, such as --config.model.dim=512 or --config.train.num
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from experiments import cli
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.training.loop import train
+from samplernn_jax.training.workdir import Workdir
 
 _DEMO = Path(__file__).parent.parent / "configs" / "demo.py"
 
@@ -39,8 +41,8 @@ def main() -> None:
     recipe = Path(flags.FLAGS["config"].config_filename)
     if not recipe.is_file():
         raise ValueError(f"config={recipe}: must be a recipe, such as the files in configs/")
-    config = ExperimentConfig.from_mapping(_CONFIG.value.to_dict())
     workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
+    config = ExperimentConfig.from_mapping(_with_imported_model(_CONFIG.value.to_dict(), workdir))
     train(config, workdir, _report)
     print(
         f"""
@@ -59,6 +61,22 @@ Go on with (both take the checkpoint that was best in validation)
   python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
       --config.data.path=datasets/mine"""
         )
+
+
+def _with_imported_model(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The configuration, with the shape of the model that the workdir was given, if it was."""
+    workdir = Workdir(path)
+    if workdir.imported_model is None:
+        return values
+    if not values["data"]["path"]:
+        raise ValueError(
+            "config.data.path='': must name a dataset to train the imported model of "
+            f"{path} with, as the synthetic corpus has another sample rate"
+        )
+    model = workdir.read_info().config.to_dict()["model"]
+    if model != values["model"]:
+        _report("Training the imported model of the workdir; the recipe's is not used.")
+    return {**values, "model": model}
 
 
 def _report(line: str) -> None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from samplernn_jax import model, wavenet
-from samplernn_jax.config import ArchitectureConfig, ModelConfig
+from samplernn_jax.config import ArchitectureConfig, ModelConfig, WaveNetConfig
 from samplernn_jax.model import Carry, Params
 
 
@@ -19,7 +19,10 @@ def make_model(config: ArchitectureConfig) -> model.SampleRNN | wavenet.WaveNet:
 def init_params(config: ArchitectureConfig, key: Array) -> Params:
     """Fresh parameters."""
     tokens = jnp.zeros((1, config.overlap + config.top_frame_size), jnp.int32)
-    return make_model(config).init(key, tokens)["params"]
+    init = make_model(config).init
+    if isinstance(config, WaveNetConfig):
+        init = jax.jit(init)  # every layer has shapes of its own, one by one they compile slowly
+    return init(key, tokens)["params"]
 
 
 def abstract_params(config: ArchitectureConfig) -> Params:

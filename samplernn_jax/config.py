@@ -39,7 +39,8 @@ class ModelConfig:
         n_rnn: stacked RNN layers in each tier that has an RNN.
         rnn_type: "gru" or "lstm".
         skip_conn: Graves-style skip connections between stacked layers (needs n_rnn > 1).
-        learn_h0: train the initial RNN states; False keeps them at zero.
+        learn_h0: train the initial RNN states; False keeps them as they are, which is zero in a
+            model that was not imported.
         weight_norm: weight normalization of every linear map.
         emb_size: size of the embedding of a token; 0 means one-hot.
         q_levels: number of quantization levels.
@@ -67,7 +68,7 @@ class ModelConfig:
         require(min(sizes, default=1) > 0, f"frame_sizes={sizes}: each must be greater than 0")
         for below, above in itertools.pairwise(sizes):
             require(
-                above > below and above % below == 0,
+                above % below == 0,
                 f"frame_sizes={sizes}: each must be a multiple of the one below",
             )
         require_positive(self, "dim", "n_rnn")
@@ -124,6 +125,8 @@ class WaveNetConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "num_blocks", "layers_per_block", "dim")
+        layers = self.layers_per_block
+        require(layers <= 20, f"layers_per_block={layers}: must be at most 20")
         require_one_of(self, "output_activation", OUTPUT_ACTIVATIONS)
         _check_quantization(self)
 

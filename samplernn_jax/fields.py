@@ -27,7 +27,7 @@ def require_not_negative(config: Any, *names: str) -> None:
     """The named fields are finite numbers of at least 0."""
     for name in names:
         value = getattr(config, name)
-        require(0 <= value < math.inf, f"{name}={value}: must not be negative, and finite")
+        require(0 <= value < math.inf, f"{name}={value}: must be at least 0, and finite")
 
 
 def require_one_of(config: Any, name: str, allowed: tuple[str, ...]) -> None:
@@ -70,7 +70,7 @@ def _build_group(groups: tuple[type, ...], values: Mapping[str, Any], where: str
     by_name: dict[Any, type] = {group.architecture: group for group in groups}  # type: ignore[attr-defined]
     chosen = values.get("architecture", next(iter(by_name)))
     require(
-        chosen in by_name,
+        isinstance(chosen, str) and chosen in by_name,
         f"{where}.architecture={chosen!r}: must be one of {', '.join(by_name)}",
     )
     rest = {name: value for name, value in values.items() if name != "architecture"}

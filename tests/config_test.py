@@ -21,6 +21,8 @@ BAD = {
     "model={'architecture': 'wavenet', 'output_activation': 'elu'}": (
         "output_activation='elu': must be one of relu, none"
     ),
+    "model={'architecture': 'wavenet', 'layers_per_block': 70}": "layers_per_block=70: must be at",
+    "model={'architecture': [1]}": "config.model.architecture=[1]: must be one of samplernn, wave",
     "model={'architecture': 'wavenet', 'q_levels': 1}": "q_levels=1: must be at least 2",
     "model.q_levels=1": "q_levels=1: must be at least 2",
     "model.skip_conn=True": "skip_conn=True: needs n_rnn of at least 2, got n_rnn=1",
@@ -36,11 +38,11 @@ BAD = {
     "data.synthetic_minutes=0.2": "synthetic_minutes=0.2: must be 0, or from 1 to 600",
     "data.synthetic_minutes=0.0": "path='': must name a dataset folder",
     "optimizer.independent_preds_weight=0.5": "independent_preds_weight=0.5: needs model.indep",
-    "optimizer.independent_preds_weight=-1.0": "independent_preds_weight=-1.0: must not be neg",
+    "optimizer.independent_preds_weight=-1.0": "independent_preds_weight=-1.0: must be at l",
     "optimizer.learning_rate=float('nan')": "learning_rate=nan: must be greater than 0",
     "train.num_steps=0": "num_steps=0: must be greater than 0",
     "sample.every=7": "sample.every=7: must be a multiple of train.valid_every=1000",
-    "sample.temperature=-1.0": "temperature=-1.0: must not be negative",
+    "sample.temperature=-1.0": "temperature=-1.0: must be at least 0",
     "sample.duration_s=float('inf')": "duration_s=inf: must be greater than 0, and finite",
     "parallel.map='vmap'": "map='vmap': must be one of shard_map, pmap",
     "model=3": "config.model=3: must be a group",

@@ -53,7 +53,8 @@ GRID = {
     "2tier_lstm2_skip": ModelConfig(
         (4,), dim=8, n_rnn=2, rnn_type="lstm", skip_conn=True, emb_size=5, q_levels=16
     ),
-    "2tier_gru5_onehot": ModelConfig((5,), dim=6, n_rnn=5, emb_size=0, q_levels=17),
+    "2tier_gru6_onehot": ModelConfig((5,), dim=6, n_rnn=6, emb_size=0, q_levels=17),
+    "3tier_equal_frames": ModelConfig((4, 4), dim=6, emb_size=4, q_levels=16),
     "2tier_gru3_skip_plain": ModelConfig(
         (16,), dim=8, n_rnn=3, skip_conn=True, weight_norm=False, emb_size=4, q_levels=32
     ),

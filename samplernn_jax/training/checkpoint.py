@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, CustomSteps, LatestN
 
 from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
@@ -30,7 +30,7 @@ class Position(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of a run: the latest few, and the few best by validation bits."""
+    """The checkpoints of a run: the latest few, the few best by validation bits, and an import."""
 
     def __init__(self, workdir: Workdir, config: TrainConfig) -> None:
         """Opens the folder, and makes it if needed."""
@@ -38,6 +38,7 @@ class Checkpoints:
             [
                 LatestN(config.keep_latest),
                 BestN(get_metric_fn=_valid_bits, reverse=True, n=config.keep_best),
+                CustomSteps([IMPORTED_STEP]),
             ]
         )
         self._manager = _manager(workdir.checkpoints, preservation_policy=policy)

@@ -18,10 +18,18 @@ from samplernn_jax.training.step import make_eval_step
 
 
 class Evaluation(NamedTuple):
-    """The mean over all unmasked samples, and how many there were."""
+    """The mean over all unmasked samples, and how many there were.
+
+    Attributes:
+        bits_per_sample: of the model's predictions.
+        num_samples: unmasked targets.
+        independent_bits: bits per sample of the top tier's independent predictions; None for a
+            model that has none.
+    """
 
     bits_per_sample: float
     num_samples: int
+    independent_bits: float | None
 
 
 def compile_eval_step(config: ExperimentConfig, mesh: Mesh) -> Step:
@@ -64,4 +72,7 @@ def evaluate(
     host_sums = jax.device_get(sums)
     num_samples = sum(int(entry["num_targets"]) for entry in host_sums)
     bits = sum(float(entry["total_bits"]) for entry in host_sums)
-    return Evaluation(bits / num_samples, num_samples)
+    independent = None
+    if "independent_bits" in host_sums[0]:
+        independent = sum(float(entry["independent_bits"]) for entry in host_sums) / num_samples
+    return Evaluation(bits / num_samples, num_samples, independent)

@@ -57,9 +57,7 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size)
     workdir = Workdir(path)
-    imported = workdir.has_checkpoint and workdir.read_info().imported
-    if imported:
-        config = _with_imported_model(config, workdir, report)
+    imported = workdir.imported_model is not None
     config = _with_absolute_data_path(config)
     dataset = _open_dataset(config, workdir, report)
     _training_segments(config, dataset, start_step=0)  # refuses a dataset that does not fit
@@ -71,15 +69,6 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
         with MetricsWriter(workdir, int(start.state.step)) as writer:
             trainer = Trainer(config, workdir, dataset, mesh, checkpoints, writer, report)
             trainer.run(start)
-
-
-def _with_imported_model(
-    config: ExperimentConfig, workdir: Workdir, report: Report
-) -> ExperimentConfig:
-    model = workdir.read_info().config.model
-    if model != config.model:
-        report("Training the imported model of the workdir; the recipe's is not used.")
-    return dataclasses.replace(config, model=model)
 
 
 def _with_absolute_data_path(config: ExperimentConfig) -> ExperimentConfig:
@@ -295,11 +284,15 @@ class _Window:
         targets = np.array([metrics["num_targets"] for metrics in taken], np.float64)
         bits = np.array([metrics["bits"] for metrics in taken], np.float64)
         timed = targets[self._untimed :].sum() or targets.sum()
+        independent = [m["independent_bits"] for m in taken if "independent_bits" in m]
         values = {
             "train_bits": float((bits * targets).sum() / max(targets.sum(), 1.0)),
             "grad_norm": float(np.mean([metrics["grad_norm"] for metrics in taken])),
             "steps_per_s": max(len(taken) - self._untimed, 1) / (now - self._began),
             "samples_per_s": float(timed / (now - self._began)),
         }
+        if independent:
+            mean = (np.array(independent, np.float64) * targets).sum() / max(targets.sum(), 1.0)
+            values["independent_bits"] = float(mean)
         self._began, self._untimed = now, 0
         return values

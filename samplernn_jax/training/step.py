@@ -46,11 +46,11 @@ class SegmentBits(NamedTuple):
 
     Attributes:
         total: of the model's predictions.
-        independent: of the top tier's independent predictions; 0 for a model that has none.
+        independent: of the top tier's independent predictions; None for a model that has none.
     """
 
     total: Array
-    independent: Array
+    independent: Array | None
 
 
 def segment_bits(
@@ -62,7 +62,7 @@ def segment_bits(
     (logits, carry), collected = make_model(config).apply(
         {"params": params}, tokens, carry, reset, mutable=["intermediates"]
     )
-    independent = jnp.zeros(())
+    independent = None
     if isinstance(config, ModelConfig) and config.independent_preds:
         predictions = independent_logits(config, collected["intermediates"])
         independent = total_bits(predictions, targets, mask)
@@ -87,18 +87,24 @@ def gradients(
     weight = optimizer.independent_preds_weight
     num_targets = lax.psum(jnp.sum(segment.mask), AXIS)
 
-    def share(params: Params) -> tuple[Array, tuple[Array, Carry]]:
+    def share(params: Params) -> tuple[Array, tuple[SegmentBits, Carry]]:
         bits, new_carry = segment_bits(config, params, carry, segment)
+        bits = jax.tree.map(lambda x: x / jnp.maximum(num_targets, 1), bits)
         minimised = bits.total
-        if weight > 0:
+        if weight > 0 and bits.independent is not None:
             minimised = minimised + weight * bits.independent
-        count = jnp.maximum(num_targets, 1)
-        return minimised / count, (bits.total / count, new_carry)
+        return minimised, (bits, new_carry)
 
     varying = lax.pcast(params, AXIS, to="varying")
     grads, (bits, new_carry) = jax.grad(share, has_aux=True)(varying)
     grads, bits = lax.psum((grads, bits), AXIS)
-    metrics = {"bits": bits, "num_targets": num_targets, "grad_norm": optax.tree.norm(grads)}
+    metrics = {
+        "bits": bits.total,
+        "num_targets": num_targets,
+        "grad_norm": optax.tree.norm(grads),
+    }
+    if bits.independent is not None:
+        metrics["independent_bits"] = bits.independent
     return grads, metrics, new_carry
 
 
@@ -127,6 +133,8 @@ def make_eval_step(
     def eval_step(params: Params, carry: Carry, segment: Segment) -> tuple[Metrics, Carry]:
         bits, carry = segment_bits(config, params, carry, segment)
         sums = {"total_bits": bits.total, "num_targets": jnp.sum(segment.mask)}
+        if bits.independent is not None:
+            sums["independent_bits"] = bits.independent
         return lax.psum(sums, AXIS), carry
 
     return eval_step

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.files import write_json
 
 FORMAT_VERSION = 1
@@ -75,6 +75,21 @@ class Workdir:
             folder.name.isdigit() for folder in self.checkpoints.iterdir()
         )
 
+    @property
+    def was_trained(self) -> bool:
+        """Whether there is a checkpoint of training, not just an imported model (step 0)."""
+        return self.has_checkpoint and any(
+            folder.name.isdigit() and int(folder.name) > 0 for folder in self.checkpoints.iterdir()
+        )
+
+    @property
+    def imported_model(self) -> ArchitectureConfig | None:
+        """The shape of the model that was imported into this folder, if one was."""
+        if not self.has_checkpoint:
+            return None
+        info = self.read_info()
+        return info.config.model if info.imported else None
+
     def samples(self, step: int) -> Path:
         """What was generated after `step` steps."""
         return self.path / "samples" / f"step_{step:07d}"
@@ -124,7 +139,7 @@ class Workdir:
 
         What shapes the parameters, the carry and the data order must be the same; the optimizer,
         how long to train, how often to look and where the dataset lies may change. An imported
-        model asks for its own shape and sample rate only.
+        model that was not trained further yet asks for its own shape and sample rate only.
 
         Raises:
             ValueError: names the first field that differs.
@@ -138,7 +153,7 @@ class Workdir:
             *_differences("model", old.model, config.model),
             ("sample_rate_hz", old_info.sample_rate_hz, info.sample_rate_hz),
         ]
-        if old_info.dataset_digest:
+        if self.was_trained:
             same += [
                 *_differences("data", old.data, config.data),
                 ("seed", old.seed, config.seed),

@@ -105,6 +105,14 @@ def test_the_order_of_batches(name):
     assert legacy.shuffled(num_files // batch_size) == expected.tolist()
 
 
+def test_tokens_of_the_mu_law():
+    """Worked out by hand: floor((sign(x) log(1 + 255 |x|) / log 256 + 1) / 2 * 255)."""
+    clip = np.array([-1.0, 0.0, 1.0, 0.5, -0.5, 1 / 255])
+    expected = [0, 127, 255, 239, 15, 143]
+    np.testing.assert_array_equal(legacy.quantize(clip, 256, "mu-law"), expected)
+    np.testing.assert_array_equal(legacy.quantize(np.full(3, 0.25), 256, "mu-law"), [0, 0, 0])
+
+
 def test_python_2_shuffles_like_this():
     """What Python 2.7 gave for random.seed(123); random.shuffle(x)."""
     assert legacy.shuffled(2) == [1, 0]
@@ -147,7 +155,7 @@ def test_all_rows_reset_together(tmp_path):
 def test_the_digest_tells_datasets_apart(tmp_path):
     dataset, clips = open_noise(tmp_path)
     assert open_(tmp_path).digest == dataset.digest
-    clips[0][0, 0] += 1
+    clips[0][4, 0] += 1
     assert open_(write(tmp_path, "music", *clips)).digest != dataset.digest
 
 
@@ -156,7 +164,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
         open_(tmp_path)
     clips = noise(3, 20)
     write(tmp_path, "music", clips, clips, clips)
-    with pytest.raises(ValueError, match=r"batch_size=4: .* has 3 clips"):
+    with pytest.raises(
+        ValueError, match=r"batch_size=4: must be at most 3, the number of clips in .*music_"
+    ):
         open_(tmp_path, batch_size=4)
     np.save(tmp_path / "other_valid.npy", clips)
     with pytest.raises(ValueError, match=r"found music_valid\.npy, other_valid\.npy"):
@@ -164,6 +174,10 @@ def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "other_valid.npy").unlink()
     np.save(tmp_path / "music_test.npy", clips[0])
     with pytest.raises(ValueError, match=r"holds float16 \[20\], must be float \[clips, samples\]"):
+        open_(tmp_path)
+    with (tmp_path / "music_test.npy").open("wb") as file:
+        np.savez(file, a=clips, b=clips)
+    with pytest.raises(ValueError, match=r"music_test.npy: holds several arrays, must hold one"):
         open_(tmp_path)
     (tmp_path / "music_test.npy").write_bytes(b"no array")
     with pytest.raises(ValueError, match=r"music_test.npy: cannot be read"):

@@ -209,6 +209,7 @@ MISTAKES = {
     "evaluate --workdir={workdir} --data_path={tmp}": "data.path={tmp}: no dataset there",
     "evaluate --workdir={workdir} --normalization=legacy": "must hold one file *_train.npy",
     "evaluate --workdir={workdir} --batch_size=-1": "flag --batch_size=-1",
+    "evaluate --workdir={workdir} --seq_len=3": "seq_len=3: must be a multiple of the top frame",
     "import_checkpoint --source=torch --path=x --workdir={tmp}/r": "flag --source=torch",
     "import_checkpoint --source=theano --path={tmp}/x --workdir={tmp}/r": "{tmp}/x",
     "import_checkpoint --source=theano --path={evil} --workdir={tmp}/r": "it names posix.system",
@@ -261,14 +262,18 @@ def test_an_imported_checkpoint_is_evaluated_sampled_and_trained(checkpoint, dat
     )
     code, _, errors = run("experiments.evaluate", f"--workdir={workdir}")
     assert code == 2
-    assert "data_path: must be given" in errors
+    assert "data_path='': must name a dataset" in errors
     evaluation = ("experiments.evaluate", f"--workdir={workdir}", f"--data_path={dataset}")
     before = json.loads(run_well(*evaluation, "--batch_size=2").splitlines()[-1])
     assert before["step"] == 0
     sampling = ("experiments.sample", f"--workdir={workdir}", f"--output={tmp_path / 'wavs'}")
     assert len(run_well(*sampling, "--duration_s=0.1").splitlines()) == 4
     fine_tuning = ("--config.train.valid_every=100", "--config.optimizer.learning_rate=0.01")
-    run_well(*training(workdir, dataset, 200, *fine_tuning))
+    code, _, errors = run("experiments.train", f"--workdir={workdir}")
+    assert code == 2
+    assert "config.data.path='': must name a dataset to train the imported model" in errors
+    output = run_well(*training(workdir, dataset, 200, *fine_tuning))
+    assert "Training the imported model of the workdir; the recipe's is not used." in output
     after = json.loads(run_well(*evaluation).splitlines()[-1])
     assert after["step"] == 200
     assert after["bits_per_sample"] < before["bits_per_sample"] - 1

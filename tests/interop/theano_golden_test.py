@@ -1,9 +1,9 @@
 """The numbers of the original (Theano) implementation, where its golden files are at hand.
 
-Every file that is there is compared in full: outputs, states, gradients, updates, generation.
+Of every model's file that is there: outputs, states, gradients, updates, generation. What the
+tiers hand down (inter/*) shows in the logits; tests/data/legacy_test.py has the feeder's file.
 """
 
-import dataclasses
 from pathlib import Path
 
 import jax
@@ -49,8 +49,6 @@ class Golden:
             self.file = dict(file)
         self.has_independent_preds = "ip_cost" in self.file
         self.config, self.params = self.load("param/")
-        if isinstance(self.config, ModelConfig):  # h0 is not zero here even if it is not trained
-            self.config = dataclasses.replace(self.config, learn_h0=self.meta("learn_h0"))
         self.states = STATES[self.meta("model")]
         self.sequences = self.file["sequences"]
         self.targets = jnp.asarray(self.sequences[:, :, self.config.overlap :])
@@ -76,7 +74,9 @@ class Golden:
                 if name.startswith(kind)
             }
         )
-        return theano.load(arrays, self.meta("q_type"), self.has_independent_preds)
+        # h0 is not zero here even if it is not trained.
+        learn_h0 = self.meta("learn_h0") if "meta/learn_h0" in self.file else None
+        return theano.load(arrays, self.meta("q_type"), self.has_independent_preds, learn_h0)
 
     def carry(self, kind, number=...):
         return {tier: self.file[kind.format(name)][number] for tier, name in self.states.items()}

@@ -12,7 +12,10 @@ from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.strategies import sample_token
 from tests.models import GRID, VARIANTS, apply, random_params, random_tokens
 
-variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
+SAMPLED = {
+    **VARIANTS,
+    **{name: GRID[name] for name in ("1tier_lstm3_skip_onehot", "3tier_equal_frames", "5tier")},
+}
 
 
 @pytest.mark.parametrize("config", [*VARIANTS.values(), GRID["independent"]])
@@ -27,7 +30,7 @@ def test_folding_changes_no_logit(config):
     np.testing.assert_allclose(logits, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
-@variants
+@pytest.mark.parametrize("config", SAMPLED.values(), ids=SAMPLED.keys())
 def test_step_by_step_equals_teacher_forcing(config):
     params, tokens = random_params(config), random_tokens(config, batch=3, num_frames=5)
     expected, expected_carry = apply(config, params, tokens)

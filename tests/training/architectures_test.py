@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from samplernn_jax.config import DataConfig, ModelConfig, WaveNetConfig
+from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, WaveNetConfig
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import restore_params, save_imported
 from samplernn_jax.training.loop import train
@@ -31,6 +31,16 @@ def run(config, path):
     lines = []
     train(config, path, lines.append)
     return lines
+
+
+def test_the_bits_of_the_independent_predictions_are_logged_and_evaluated(data_path, tmp_path):
+    model = dataclasses.replace(TINY, independent_preds=True)
+    optimizer = OptimizerConfig(learning_rate=0.01, independent_preds_weight=0.5)
+    config = make_config(data_path, num_steps=20, model=model, optimizer=optimizer)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, valid_every=20))
+    run(config, tmp_path / "run")
+    bits = [e["independent_bits"] for e in read_metrics(Workdir(tmp_path / "run")) if len(e) > 2]
+    assert bits[-1] < bits[0] - 0.3
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
@@ -68,7 +78,7 @@ def test_the_originals_files_are_trained_on_as_they_are(tmp_path):
     assert "at 16000 Hz" in lines[0]
     assert "8 steps per epoch" in lines[0]  # 2 batches of 4 segments, the 17th clip is dropped
     again = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=16))
-    with pytest.raises(ValueError, match=r"batch_size=16: .*valid\.npy has 8 clips"):
+    with pytest.raises(ValueError, match=r"batch_size=16: must be at most 8, .*valid\.npy"):
         run(again, tmp_path / "run")
 
 
@@ -86,18 +96,29 @@ def test_an_imported_model_is_trained_further(data_path, tmp_path):
     step, loaded = restore_params(workdir, TINY)
     assert step == 0
     jax.tree.map(np.testing.assert_array_equal, loaded, params)
-    recipe = make_config(data_path, num_steps=1, model=MODELS["1tier"])
+    recipe = make_config(data_path, num_steps=1)
     slow = dataclasses.replace(recipe.optimizer, learning_rate=1e-9)
     lines = run(dataclasses.replace(recipe, optimizer=slow), tmp_path / "run")
-    assert lines[0] == "Training the imported model of the workdir; the recipe's is not used."
     assert "Going on" not in " ".join(lines)
     step, trained = restore_params(workdir, TINY)
     assert step == 1, "what was trained is better than what was imported and never validated"
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), trained, params)
     assert workdir.read_info().dataset_digest != ""
-    # The same command again goes on.
-    recipe = make_config(data_path, num_steps=2, model=MODELS["1tier"])
-    assert "Going on after step 1." in run(recipe, tmp_path / "run")
+    longer = make_config(data_path, num_steps=6)
+    longer = dataclasses.replace(longer, train=dataclasses.replace(longer.train, keep_latest=1))
+    assert "Going on after step 1." in run(longer, tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, restore_params(workdir, TINY, step=0)[1], params)
+
+
+def test_an_attempt_that_failed_does_not_bind_an_imported_model(data_path, tmp_path):
+    workdir = import_into(tmp_path / "run", random_params(TINY))
+    reckless = OptimizerConfig(learning_rate=1e30)
+    with pytest.raises(ValueError, match="training has diverged"):
+        run(make_config(data_path, optimizer=reckless), tmp_path / "run")
+    assert not workdir.was_trained
+    more_rows = DataConfig(path=str(data_path), batch_size=16, seq_len=16)
+    run(make_config(data_path, num_steps=1, data=more_rows, seed=3), tmp_path / "run")
+    assert workdir.was_trained
 
 
 def test_an_imported_model_of_another_sample_rate_is_refused(data_path, tmp_path):
