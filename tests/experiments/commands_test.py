@@ -212,7 +212,7 @@ MISTAKES = {
     "evaluate --workdir={workdir} --seq_len=3": "seq_len=3: must be a multiple of the top frame",
     "import_checkpoint --source=torch --path=x --workdir={tmp}/r": "flag --source=torch",
     "import_checkpoint --source=theano --path={tmp}/x --workdir={tmp}/r": "{tmp}/x",
-    "import_checkpoint --source=theano --path={evil} --workdir={tmp}/r": "it names posix.system",
+    "import_checkpoint --source=theano --path={evil} --workdir={tmp}/r": "it names 'posix.system'",
     "import_checkpoint --source=theano --path={checkpoint} --workdir={dataset}": "exists already",
     "import_checkpoint --source=theano --path={checkpoint} --workdir={tmp}/r --q_type=mu-law": (
         "q_levels=16: must be 256 with q_type='mu-law'"
