@@ -1,7 +1,12 @@
-"""Reading and writing audio: mono, resampled, float32 [num_samples], nominally in [-1, 1]."""
+"""Reading and writing audio: float32 in [-1, 1], piece by piece, so that memory stays flat."""
 
-from collections.abc import Iterator
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -10,12 +15,42 @@ from jaxtyping import Float32
 
 from samplernn_jax.files import replace_file
 
-Waveform = Float32[np.ndarray, " num_samples"]
+Waveform = Float32[np.ndarray, " _"]
+"""[num_samples]; the axis has no name, as the pieces of a recording differ in length."""
+
+Frames = Float32[np.ndarray, "_ _"]
+"""[num_frames, channels], likewise."""
 
 _BLOCK_FRAMES = 2**18
+_READ_FRAMES = 2**12  # what is lost of a damaged file in front of the damage
 
 # Names under which files of libsndfile's formats go besides the format's own name.
 _OTHER_EXTENSIONS = frozenset({".aif", ".aifc", ".oga", ".opus", ".wave", ".snd"})
+
+# What libsndfile says of a WAV file whose header promises more bytes than follow; recorders
+# that never learn the length promise (nearly) all that 32 bits can count.
+_SHORTER_THAN_HEADER = re.compile(r"data : (\d+) \(should be (\d+)\)")
+_LENGTH_UNKNOWN = 2**31 - 2**16
+
+
+class DamagedError(ValueError):
+    """A recording ends before its time; what came before could be read."""
+
+
+class Stream(NamedTuple):
+    """A recording while it is read.
+
+    Attributes:
+        sample_rate_hz: of the recording.
+        num_channels: of the recording.
+        blocks: its consecutive pieces; taking the next one may raise ValueError.
+        num_frames: as many as the file says it holds.
+    """
+
+    sample_rate_hz: int
+    num_channels: int
+    blocks: Iterator[Frames]
+    num_frames: int = 0
 
 
 def extensions() -> frozenset[str]:
@@ -24,44 +59,142 @@ def extensions() -> frozenset[str]:
     return frozenset(formats - {".raw"}) | _OTHER_EXTENSIONS
 
 
-def read_blocks(path: str | Path, sample_rate_hz: int) -> Iterator[Waveform]:
-    """Reads a recording piece by piece, so that memory stays flat however long it is.
-
-    Channels are mixed down to their mean.
+@contextlib.contextmanager
+def open_stream(path: Path, start: int = 0, num_frames: int | None = None) -> Iterator[Stream]:
+    """Opens a file in any format that libsndfile reads, whatever its name ends in.
 
     Args:
-        path: a file in any format, rate and channel count that libsndfile reads.
-        sample_rate_hz: rate of the result; soxr resamples where the file has another one.
-
-    Yields:
-        Consecutive pieces of the recording.
+        path: the file.
+        start: first frame to read.
+        num_frames: how many to read; None for all that follow.
 
     Raises:
-        ValueError: the file cannot be read, is empty, or holds values that are not finite.
+        ValueError: the file cannot be read; from the blocks, DamagedError where it is cut short.
     """
-    num_frames = 0
+    with _open(path) as file:
+        if start:
+            file.seek(start)
+        blocks = _blocks(file, start, num_frames)
+        yield Stream(file.samplerate, file.channels, blocks, file.frames)
+
+
+class _SoundFile(soundfile.SoundFile):
+    """A file that is read from front to back.
+
+    soundfile seeks to where it already is after every read of a file that can be sought, which
+    makes MP3 decoders forget the frame before: there is a jump at the end of every block.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _open(path: Path) -> _SoundFile:
     try:
-        with soundfile.SoundFile(path) as file:
-            resampler = soxr.ResampleStream(file.samplerate, sample_rate_hz, 1, dtype="float32")
-            for block in file.blocks(_BLOCK_FRAMES, dtype="float32", always_2d=True):
-                num_frames += len(block)
-                mono = block.mean(axis=1, dtype=np.float32)
-                if not np.isfinite(mono).all():
-                    raise ValueError(f"{path}: holds values that are not finite numbers")
-                yield resampler.resample_chunk(mono)
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as audio ({error})") from error
-    if num_frames == 0:
-        raise ValueError(f"{path}: holds no audio")
+        with path.open("rb") as raw:  # libsndfile does not say why it cannot open a file
+            size = os.fstat(raw.fileno()).st_size
+        if size == 0:
+            raise ValueError("is empty (0 bytes)")
+        return _SoundFile(os.fsencode(path))  # of str it refuses names that are no UTF-8
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from error
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"cannot be read as audio ({error.error_string})") from error
+
+
+def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Frames]:
+    """Reads until the decoder has no more, which the header may promise for sooner or later."""
+    position = start
+    stop = sys.maxsize if num_frames is None else start + num_frames
+    while position < stop:
+        block = np.empty((min(stop - position, _BLOCK_FRAMES), file.channels), np.float32)
+        num_read, error = _fill(file, block)
+        position += num_read
+        yield block[:num_read]
+        if error is not None:
+            raise DamagedError(f"is damaged ({error.error_string})") from error
+        if num_read < len(block):
+            break
+    if position < min(stop, file.frames):
+        raise DamagedError(f"ends early, its header promises {file.frames} frames")
+    shorter = _SHORTER_THAN_HEADER.search(file.extra_info)
+    if shorter and int(shorter[2]) < int(shorter[1]) < _LENGTH_UNKNOWN:
+        raise DamagedError(f"ends early, its header promises {shorter[1]} bytes of audio")
+
+
+def _fill(file: soundfile.SoundFile, block: Frames) -> tuple[int, soundfile.LibsndfileError | None]:
+    """Reads as many frames as there are, up to the size of the block, or up to an error."""
+    num_read = 0
+    while num_read < len(block):
+        try:
+            read = file.buffer_read_into(block[num_read : num_read + _READ_FRAMES], "float32")
+        except soundfile.LibsndfileError as error:
+            return num_read, error
+        if read == 0:
+            break
+        num_read += read
+    return num_read, None
+
+
+def resampled(stream: Stream, sample_rate_hz: int, channel: int = 0) -> Iterator[Waveform]:
+    """One channel of a recording at another sample rate, piece by piece, through soxr.
+
+    Args:
+        stream: the recording.
+        sample_rate_hz: rate of the result.
+        channel: 1 for the first, 2 for the second, ...; 0 mixes all down to their mean.
+
+    Raises:
+        ValueError: there is no such channel, a value is not finite, or the stream's own.
+    """
+    if channel > stream.num_channels:
+        raise ValueError(f"has {stream.num_channels} channels, so there is no channel={channel}")
+    resampler = soxr.ResampleStream(stream.sample_rate_hz, sample_rate_hz, 1, dtype="float32")
+    position, damage = 0, None
+    try:
+        for frames in stream.blocks:
+            mono = frames[:, channel - 1] if channel else frames.mean(axis=1, dtype=np.float32)
+            if not np.isfinite(mono).all():
+                at_s = (position + int(np.isfinite(mono).argmin())) / stream.sample_rate_hz
+                raise ValueError(f"holds a value that is not a finite number, at {at_s:.3f} s")
+            position += len(mono)
+            yield resampler.resample_chunk(np.ascontiguousarray(mono))
+    except DamagedError as error:  # the resampler still holds some of what could be read
+        damage = error
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if damage is not None:
+        raise damage
 
 
 def read(path: str | Path, sample_rate_hz: int) -> Waveform:
-    """Reads a whole recording; see `read_blocks`."""
-    return np.concatenate(list(read_blocks(path, sample_rate_hz)))
+    """Reads a whole recording, mixed down and resampled.
+
+    Raises:
+        ValueError: the file cannot be read, is cut short or empty, or holds a value that is not
+            finite.
+    """
+    try:
+        with open_stream(Path(path)) as stream:
+            waveform = np.concatenate(list(resampled(stream, sample_rate_hz)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if len(waveform) == 0:
+        raise ValueError(f"{path}: holds no audio")
+    return waveform
 
 
 def write(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:
     """Writes a 16-bit mono WAV file; values outside [-1, 1] are clipped."""
-    with replace_file(Path(path)) as partial:
-        soundfile.write(partial, waveform, sample_rate_hz, format="WAV", subtype="PCM_16")
+    write_blocks(path, [waveform], sample_rate_hz)
+
+
+def write_blocks(path: str | Path, blocks: Iterable[Waveform], sample_rate_hz: int) -> None:
+    """Writes the pieces one after the other; see `write`."""
+    with (
+        replace_file(Path(path)) as partial,
+        soundfile.SoundFile(
+            partial, "w", sample_rate_hz, channels=1, format="WAV", subtype="PCM_16"
+        ) as file,
+    ):
+        for block in blocks:
+            file.write(block)

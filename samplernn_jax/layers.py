@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.initializers import Initializer
 from flax.linen.initializers import orthogonal as orthogonal_init
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 # The original's "he" and None initializations (lib/ops.py): uniform, not normal.
 he_init = nn.initializers.variance_scaling(2.0, "fan_in", "uniform")
@@ -208,6 +208,13 @@ class LSTMLayer(nn.Module):
 LAYER_TYPES: dict[str, type[nn.Module]] = {"gru": GRULayer, "lstm": LSTMLayer}
 
 
+class Restarts(NamedTuple):
+    """Frames before which an RNN forgets all and begins with other states."""
+
+    where: Bool[Array, "batch time"]
+    states: Float[Array, "n_rnn state"]
+
+
 class StackedRNN(nn.Module):
     """`n_rnn` recurrent layers over a sequence of frames.
 
@@ -226,12 +233,14 @@ class StackedRNN(nn.Module):
         self,
         inputs: Float[Array, "batch time inputs"],
         carry: Float[Array, "batch n_rnn state"],
+        restarts: Restarts | None = None,
     ) -> tuple[Float[Array, "batch time dim"], Float[Array, "batch n_rnn state"]]:
         """Runs over all frames.
 
         Args:
             inputs: one input per frame.
             carry: the state of every layer before the first frame.
+            restarts: where the states are replaced; None for nowhere.
 
         Returns:
             The outputs, and the state of every layer after the last frame.
@@ -240,28 +249,45 @@ class StackedRNN(nn.Module):
         for layer in range(self.n_rnn):
             if self.skip_conn and layer > 0:
                 below = jnp.concatenate([below, inputs], axis=-1)
-            below, state = self._layer(layer, below, carry[:, layer])
+            restart = restarts and (restarts.where, restarts.states[layer])
+            below, state = self._layer(layer, below, carry[:, layer], restart)
             states.append(state)
             outputs.append(below)
         if self.skip_conn:
             below = self._sum_of_maps(outputs)
         return below, jnp.stack(states, axis=1)
 
-    def _layer(self, layer: int, inputs: Array, state: Array) -> tuple[Array, Array]:
+    def _layer(
+        self, layer: int, inputs: Array, state: Array, restart: tuple[Array, Array] | None
+    ) -> tuple[Array, Array]:
         step = RNN_TYPES[self.rnn_type].step
         make_layer = LAYER_TYPES[self.rnn_type]
         projected, weights = make_layer(self.dim, self.weight_norm, name=f"layer_{layer + 1}")(
             inputs
         )
 
+        where, fresh = restart or (None, None)
+
         def frame(
-            _: nn.Module, state: Array, weights: RNNWeights, projected: Array
+            _: nn.Module,
+            state: Array,
+            weights: RNNWeights,
+            fresh: Array | None,
+            projected: Array,
+            where: Array | None,
         ) -> tuple[Array, Array]:
+            if where is not None and fresh is not None:
+                state = jnp.where(where[:, None], fresh[None, :], state)
             state = step(weights, state, projected)
             return state, state[:, : self.dim]
 
-        scan = nn.scan(frame, variable_broadcast="params", in_axes=(nn.broadcast, 1), out_axes=1)
-        state, outputs = scan(self, state, weights, projected)
+        scan = nn.scan(
+            frame,
+            variable_broadcast="params",
+            in_axes=(nn.broadcast, nn.broadcast, 1, 1),
+            out_axes=1,
+        )
+        state, outputs = scan(self, state, weights, fresh, projected, where)
         return outputs, state
 
     def _sum_of_maps(self, outputs: list[Array]) -> Array:

@@ -23,6 +23,7 @@ from samplernn_jax.config import ModelConfig
 from samplernn_jax.layers import (
     RNN_TYPES,
     Linear,
+    Restarts,
     StackedRNN,
     Weight,
     default_init,
@@ -47,8 +48,21 @@ def _embedding(module: nn.Module, config: ModelConfig) -> Float[Array, "q_levels
     )
 
 
-def _rnn(config: ModelConfig) -> StackedRNN:
-    return StackedRNN(
+def _run_rnn(
+    module: nn.Module,
+    config: ModelConfig,
+    inputs: Float[Array, "batch frames inputs"],
+    carry: Float[Array, "batch n_rnn state"] | None,
+    reset: Bool[Array, "batch frames"] | None,
+) -> tuple[Float[Array, "batch frames dim"], Float[Array, "batch n_rnn state"]]:
+    """Declares h0 and the RNN on a tier's module, and runs it over the frames of a segment."""
+    size = RNN_TYPES[config.rnn_type].state_size * config.dim
+    h0 = module.param("h0", nn.initializers.zeros, (config.n_rnn, size))
+    if not config.learn_h0:
+        h0 = jax.lax.stop_gradient(h0)
+    if carry is None:
+        carry = jnp.broadcast_to(h0, (len(inputs), *h0.shape))
+    rnn = StackedRNN(
         config.dim,
         config.n_rnn,
         config.rnn_type,
@@ -56,25 +70,7 @@ def _rnn(config: ModelConfig) -> StackedRNN:
         config.weight_norm,
         name="rnn",
     )
-
-
-def _initial_state(
-    module: nn.Module, config: ModelConfig, batch: int, carry: Array | None, reset: Array | None
-) -> Float[Array, "batch n_rnn state"]:
-    """Declares h0 on a tier's module and gives the states before the first frame.
-
-    They are h0 where there is no carry and in the rows to reset, else the carry.
-    """
-    size = RNN_TYPES[config.rnn_type].state_size * config.dim
-    h0 = module.param("h0", nn.initializers.zeros, (config.n_rnn, size))
-    if not config.learn_h0:
-        h0 = jax.lax.stop_gradient(h0)
-    h0 = jnp.broadcast_to(h0, (batch, *h0.shape))
-    if carry is None:
-        return h0
-    if reset is None:
-        return carry
-    return jnp.where(reset[:, None, None], h0, carry)
+    return rnn(inputs, carry, None if reset is None else Restarts(reset, h0))
 
 
 class SampleLevelMLP(nn.Module):
@@ -124,21 +120,21 @@ class SampleLevelRNN(nn.Module):
         self,
         tokens: Int[Array, "batch time"],
         carry: Float[Array, "batch n_rnn state"] | None,
-        reset: Bool[Array, " batch"] | None,
+        reset: Bool[Array, "batch time"] | None,
     ) -> tuple[Float[Array, "batch time q_levels"], Float[Array, "batch n_rnn state"]]:
         """Logits of the sample that follows each token, and the states after the last one.
 
         Args:
             tokens: the samples before those to predict.
             carry: states before the first of them; None for h0.
-            reset: rows that start at h0 whatever `carry` says.
+            reset: tokens before which the states become h0.
         """
         cfg = self.config
         if cfg.emb_size == 0:
             inputs = jax.nn.one_hot(tokens, cfg.q_levels)
         else:
             inputs = jnp.take(_embedding(self, cfg), tokens, axis=0)
-        x, carry = _rnn(cfg)(inputs, _initial_state(self, cfg, len(tokens), carry, reset))
+        x, carry = _run_rnn(self, cfg, inputs, carry, reset)
         for number in (1, 2, 3):
             name = f"hidden_{number}"
             x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name=name)(x))
@@ -162,7 +158,7 @@ class FrameLevelRNN(nn.Module):
         frames: Float[Array, "batch frames frame_size"],
         conditioning: Float[Array, "batch frames dim"] | None,
         carry: Float[Array, "batch n_rnn state"] | None,
-        reset: Bool[Array, " batch"] | None,
+        reset: Bool[Array, "batch frames"] | None,
     ) -> tuple[Float[Array, "batch outputs dim"], Float[Array, "batch n_rnn state"]]:
         """Runs over the frames of a segment.
 
@@ -170,7 +166,7 @@ class FrameLevelRNN(nn.Module):
             frames: see `frame_values`.
             conditioning: from the tier above; None in the top tier, whose RNN reads the raw frame.
             carry: states before the first frame; None for h0.
-            reset: rows that start at h0 whatever `carry` says.
+            reset: frames before which the states become h0.
 
         Returns:
             The conditioning of the tier below, and the states after the last frame.
@@ -181,7 +177,7 @@ class FrameLevelRNN(nn.Module):
             expand = Linear(cfg.dim, he_init, cfg.weight_norm, name="input_expand")
             inputs = expand(frames) + conditioning
         batch, _, frame_size = frames.shape
-        states, carry = _rnn(cfg)(inputs, _initial_state(self, cfg, batch, carry, reset))
+        states, carry = _run_rnn(self, cfg, inputs, carry, reset)
         if cfg.independent_preds and conditioning is None:
             size = frame_size * cfg.q_levels
             head = Linear(size, he_init, cfg.weight_norm, name="independent_preds")
@@ -210,7 +206,7 @@ class SampleRNN(nn.Module):
         self,
         tokens: Int[Array, "batch time"],
         carry: Carry | None = None,
-        reset: Bool[Array, " batch"] | None = None,
+        reset: Bool[Array, " batch"] | Bool[Array, "batch frames"] | None = None,
     ) -> tuple[Float[Array, "batch targets q_levels"], Carry]:
         """Predicts every token of a segment from all before it.
 
@@ -218,7 +214,8 @@ class SampleRNN(nn.Module):
             tokens: int32 tokens. The first `config.overlap` are context, the rest are targets,
                 as many as a multiple of the top frame size.
             carry: states returned for the segment before; None starts every row at h0.
-            reset: rows that start a new clip, so at h0; None continues every row.
+            reset: rows that start a new clip, so at h0, or for each row the frames of the top
+                tier at which a new clip starts inside the segment; None continues every row.
 
         Returns:
             The logits of each target, and the carry for the next segment.
@@ -235,6 +232,9 @@ class SampleRNN(nn.Module):
                 f"positive multiple of the top frame size {overlap}"
             )
         carry = carry or {}
+        if reset is not None and reset.ndim == 1:
+            later = jnp.zeros((len(tokens), seq_len // overlap - 1), bool)
+            reset = jnp.concatenate([reset[:, None], later], axis=1)
         if not cfg.frame_sizes:
             tier_1 = SampleLevelRNN(cfg, name="tier_1")
             logits, state = tier_1(tokens[:, :-1], carry.get("tier_1"), reset)
@@ -244,11 +244,22 @@ class SampleRNN(nn.Module):
             name, size = f"tier_{tier}", cfg.frame_sizes[tier - 2]
             # The last frame only conditions samples after the segment: the next one reads it.
             frames = frame_values(tokens[:, overlap - size : -size], cfg.q_levels)
+            frames = frames.reshape(frames.shape[0], -1, size)
             conditioning, new_carry[name] = FrameLevelRNN(cfg, tier_ratio(cfg, tier), name=name)(
-                frames.reshape(frames.shape[0], -1, size), conditioning, carry.get(name), reset
+                frames, conditioning, carry.get(name), _spread(reset, frames.shape[1])
             )
         windows = tokens[:, overlap - cfg.frame_sizes[0] : -1]
         return SampleLevelMLP(cfg, name="tier_1")(windows, conditioning), new_carry
+
+
+def _spread(
+    reset: Bool[Array, "batch frames"] | None, num_frames: int
+) -> Bool[Array, "batch {num_frames}"] | None:
+    """Resets of the top tier at the first of the frames of a lower one that begin with them."""
+    if reset is None:
+        return None
+    ratio = num_frames // reset.shape[1]
+    return jnp.pad(reset[:, :, None], ((0, 0), (0, 0), (0, ratio - 1))).reshape(len(reset), -1)
 
 
 def tier_ratio(config: ModelConfig, tier: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from samplernn_jax.files import replace_file
 
@@ -15,7 +15,20 @@ _FLOOR_DB = -90.0
 
 def spectrogram(path: Path, waveform: np.ndarray, sample_rate_hz: int, title: str) -> None:
     """Draws the waveform above its spectrogram, in dB below the loudest bin."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    clips(path, {title: waveform}, sample_rate_hz)
+
+
+def clips(path: Path, waveforms: Mapping[str, np.ndarray], sample_rate_hz: int) -> None:
+    """Draws one `spectrogram` below the other; the keys are their titles."""
+    figure = Figure(figsize=(9, 5 * len(waveforms)), layout="constrained")
+    for subfigure, (title, waveform) in zip(
+        figure.subfigures(len(waveforms), squeeze=False)[:, 0], waveforms.items(), strict=True
+    ):
+        _draw_clip(subfigure, waveform, sample_rate_hz, title)
+    _save(figure, path)
+
+
+def _draw_clip(figure: FigureBase, waveform: np.ndarray, sample_rate_hz: int, title: str) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     seconds = np.arange(len(waveform)) / sample_rate_hz
     above.plot(seconds, waveform, linewidth=0.4)
@@ -31,7 +44,6 @@ def spectrogram(path: Path, waveform: np.ndarray, sample_rate_hz: int, title: st
         cmap="magma",
     )
     below.set(xlabel="seconds", ylabel="kHz")
-    _save(figure, path)
 
 
 def learning_curve(

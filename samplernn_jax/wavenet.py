@@ -89,7 +89,7 @@ class WaveNet(nn.Module):
         self,
         tokens: Int[Array, "batch time"],
         carry: dict | None = None,
-        reset: Bool[Array, " batch"] | None = None,
+        reset: Bool[Array, " batch"] | Bool[Array, "batch frames"] | None = None,
     ) -> tuple[Float[Array, "batch targets q_levels"], dict]:
         """Predicts every token of a segment from the `config.overlap` tokens before it.
 

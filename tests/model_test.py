@@ -124,6 +124,45 @@ def test_reset_rows_start_at_h0_and_others_go_on(config):
     assert np.abs(fresh - continued).max() > 1e-3
 
 
+@variants
+def test_a_clip_that_begins_inside_a_segment_is_predicted_as_on_its_own(config):
+    params = random_params(config)
+    frame, overlap = config.top_frame_size, config.overlap
+    first, second = random_tokens(config, 2, 3), random_tokens(config, 2, 4, seed=1)
+    silence = jnp.full((2, overlap), config.q_zero, jnp.int32)
+    first, second = first.at[:, :overlap].set(silence), second.at[:, :overlap].set(silence)
+    joined = jnp.concatenate([first, second], axis=1)  # the silence of `second` is the gap
+    at = joined.shape[1] - overlap - 4 * frame
+    reset = jnp.zeros((2, (at + 4 * frame) // frame), bool).at[1, at // frame].set(True)
+    junk = jax.tree.map(lambda x: x + 1.0, apply(config, params, first)[1])
+    logits, carry = apply(config, params, joined, junk, reset)
+    alone, carry_alone = apply(config, params, second)
+    np.testing.assert_allclose(logits[1, at:], alone[1], rtol=1e-4, atol=1e-5)
+    assert jnp.abs(logits[0, at:] - alone[0]).max() > 1e-3
+    for ours, expected in zip(*map(jax.tree.leaves, (carry, carry_alone)), strict=True):
+        np.testing.assert_allclose(ours[1], expected[1], rtol=1e-4, atol=1e-5)
+
+
+def test_learned_h0_gets_the_gradient_of_every_clip_that_begins_with_it():
+    params = random_params(TINY)
+    tokens = random_tokens(TINY, 1, 6).at[:, : TINY.overlap].set(TINY.q_zero)
+    packed = jnp.concatenate([tokens, tokens], axis=1)
+    num_frames = 6 + TINY.overlap // TINY.top_frame_size + 6
+    reset = jnp.zeros((1, num_frames), bool).at[0, jnp.array([0, num_frames - 6])].set(True)
+    last = slice(-6 * TINY.top_frame_size, None)
+
+    def loss(params, tokens, reset, where):
+        logits, _ = apply(TINY, params, tokens, None, reset)
+        return jnp.square(logits[:, where]).sum()
+
+    alone = jax.grad(loss)(params, tokens, None, last)
+    in_packed = jax.grad(loss)(params, packed, reset, last)
+    for tier in ("tier_2", "tier_3"):
+        expected = alone[tier]["h0"]
+        np.testing.assert_allclose(in_packed[tier]["h0"], expected, rtol=1e-4, atol=1e-5)
+        assert jnp.abs(expected).max() > 0.01
+
+
 @pytest.mark.parametrize("learn_h0", [True, False])
 def test_h0_is_trained_only_if_asked_for(learn_h0):
     config = dataclasses.replace(TINY, learn_h0=learn_h0)

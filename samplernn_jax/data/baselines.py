@@ -20,14 +20,22 @@ class Baselines(NamedTuple):
     bigram_bits: float
 
 
+_MAX_SAMPLES = 2**28
+
+
 def bigram_counts(
-    split: Split, model: ArchitectureConfig
+    split: Split, model: ArchitectureConfig, max_samples: int = _MAX_SAMPLES
 ) -> Int64[np.ndarray, "q_levels q_levels"]:
-    """How often each token (column) follows each token (row); q_zero precedes a clip."""
+    """How often each token (column) follows each token (row); q_zero precedes a clip.
+
+    Of a split with more than `max_samples`, which would take minutes to read, every so many-th
+    clip is counted.
+    """
     q_levels = model.q_levels
     counts = np.zeros(q_levels * q_levels, np.int64)
-    for clip, length in enumerate(split.lengths):
-        tokens = split.tokens(clip, 0, int(length), model)
+    every = -(-split.num_samples // max_samples)
+    for clip in range(0, split.num_clips, every):
+        tokens = split.tokens(clip, 0, int(split.lengths[clip]), model)
         before = np.concatenate([np.array([model.q_zero], np.int32), tokens[:-1]])
         counts += np.bincount(before * q_levels + tokens, minlength=len(counts))
     return counts.reshape(q_levels, q_levels)

@@ -1,246 +1,264 @@
 """Recordings -> a dataset on disk.
 
-Every recording is first decoded to float32 in a staging folder, because the gain is one number
-for the whole dataset and known only when all have been heard: loud and quiet recordings keep
-their relation. Then the clips are cut and written split by split. The dataset appears under its
-name when it is whole.
+    recordings --staging--> float32 at the dataset's rate, measured
+               --silence--> the parts to keep
+               --splits---> clips, dealt to train, valid and test
+               --writing--> 16-bit shards
+
+All of it happens in a hidden folder beside the output, which appears under its name when it is
+whole. An interrupted preparation leaves the hidden folder, and the same command goes on from there.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from samplernn_jax import audio
+from samplernn_jax.audio import Waveform
+from samplernn_jax.data import health, loudness, silence, splits
 from samplernn_jax.data.dataset import (
     FORMAT_VERSION,
-    SPLITS,
     info_file,
-    lengths_file,
-    samples_file,
+    read_info,
+    recordings_file,
 )
-from samplernn_jax.files import new_folder, write_json
+from samplernn_jax.data.recordings import Found, Recording
+from samplernn_jax.data.settings import BuildSettings
+from samplernn_jax.data.splits import Clip
+from samplernn_jax.data.staging import Progress, Staged, stage
+from samplernn_jax.data.writing import Levels, write_split
+from samplernn_jax.files import write_json
 
-# With fewer recordings than this a split by recording would hold out one or two odd ones.
-_MIN_RECORDINGS_FOR_SPLIT = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class BuildSettings:
-    """How a dataset is made.
-
-    Attributes:
-        sample_rate_hz: everything is resampled to this rate.
-        clip_s: length of a clip in seconds; the last clip of a recording is shorter.
-        held_out: fraction of the audio that goes to each of the splits valid and test.
-        seed: of the random choice of what is held out.
-    """
-
-    sample_rate_hz: int = 16_000
-    clip_s: float = 8.0
-    held_out: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, valid, rule in (
-            ("sample_rate", 1000 <= self.sample_rate_hz <= 192_000, "from 1000 to 192000"),
-            ("clip_s", 0 < self.clip_s <= 3600, "greater than 0 and at most 3600"),
-            ("held_out", 0 < self.held_out < 0.5, "between 0 and 0.5"),
-            ("seed", self.seed >= 0, "at least 0"),
-        ):
-            if not valid:
-                value = getattr(self, "sample_rate_hz" if name == "sample_rate" else name)
-                raise ValueError(f"{name}={value}: must be {rule}")
-
-    @property
-    def clip_len(self) -> int:
-        """Samples of a clip."""
-        return max(1, round(self.clip_s * self.sample_rate_hz))
-
-
-class Recording(NamedTuple):
-    """A name, and the audio in consecutive pieces; iterating may raise ValueError."""
-
-    name: str
-    blocks: Iterable[audio.Waveform]
-
-
-class _Staged(NamedTuple):
-    """A recording decoded to float32 in the staging folder."""
-
-    name: str
-    file: Path
-    num_samples: int
-    peak: float
-
-
-class _Clip(NamedTuple):
-    recording: int
-    start: int
-    stop: int
-
-
-def find_recordings(folder: Path, sample_rate_hz: int) -> list[Recording]:
-    """All audio files below a folder, sorted by path; hidden files are passed over.
-
-    Raises:
-        ValueError: no such folder, or no audio file in it.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"input={folder}: must be an existing folder of recordings")
-    known = audio.extensions()
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in known and not path.name.startswith(".") and path.is_file()
-    )
-    if not files:
-        raise ValueError(
-            f"input={folder}: holds no audio file (such as .wav, .flac, .ogg, .mp3 or .aiff)"
-        )
-    return [
-        Recording(str(path.relative_to(folder)), audio.read_blocks(path, sample_rate_hz))
-        for path in files
-    ]
+_BLOCK = 2**20
 
 
 def build_dataset(
-    recordings: Iterable[Recording], output: Path, settings: BuildSettings
+    found: Found,
+    output: Path,
+    settings: BuildSettings,
+    workers: int = 0,
+    progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Makes a dataset folder.
 
-    A recording that cannot be read is passed over and listed under "rejected".
+    A recording that cannot be read is passed over and listed under "rejected"; one that ends
+    before its time is taken up to there and listed under "damaged".
+
+    Args:
+        found: the recordings.
+        output: folder of the dataset. Where the same dataset is already, nothing is done.
+        settings: how it is made.
+        workers: how many recordings are decoded at once; 0 for one on each core.
+        progress: told how far the work is.
 
     Returns:
         The content of dataset.json.
 
     Raises:
-        ValueError: `output` exists, no recording can be read, all are silent, or there are too
-            few clips for three splits.
+        ValueError: `output` exists and is something else, no recording can be used, or a split
+            would be empty.
+        OSError: the disk is full, for instance. What was done so far is kept beside the output.
     """
-    with new_folder(output) as folder:
-        staging = folder / "staging"
-        staging.mkdir()
-        staged, rejected = _stage_all(recordings, staging)
-        gain = 1.0 / max(recording.peak for recording in staged)
-        splits, split_by = _split_clips(staged, settings)
+    digest = _digest(found.recordings)
+    if output.exists():
+        return _same_dataset(output, settings, digest)
+    work = output.with_name(f".{output.name}.partial")
+    try:
+        rejected = list(found.rejected)
+        staged, failed = stage(
+            found.recordings, work / "staging", settings, workers or os.cpu_count() or 1, progress
+        )
+        rejected += failed
+        dataset = work / "dataset"
+        shutil.rmtree(dataset, ignore_errors=True)
+        dataset.mkdir()
         info = {
             "version": FORMAT_VERSION,
             "sample_rate_hz": settings.sample_rate_hz,
-            "clip_s": settings.clip_s,
-            "held_out": settings.held_out,
-            "seed": settings.seed,
-            "gain": gain,
-            "split_by": split_by,
-            "splits": {
-                name: _write_split(folder, name, clips, staged, gain)
-                for name, clips in zip(SPLITS, splits, strict=True)
-            },
-            "rejected": rejected,
+            "settings": dataclasses.asdict(settings),
+            "source_digest": digest,
+            **_write(staged, rejected, dataset, settings, progress),
+            "num_ignored": found.num_ignored,
         }
-        for recording in staged:
-            recording.file.unlink()
-        staging.rmdir()
-        write_json(info_file(folder), info)
+        write_json(info_file(dataset), info)
+    except ValueError:
+        shutil.rmtree(work)
+        raise
+    dataset.rename(output)
+    shutil.rmtree(work)
     return info
 
 
-def _stage_all(
-    recordings: Iterable[Recording], staging: Path
-) -> tuple[list[_Staged], list[dict[str, str]]]:
-    staged, rejected = [], []
-    for number, recording in enumerate(recordings):
-        try:
-            staged.append(_stage(recording, staging / f"{number}.f32"))
-        except ValueError as error:
-            rejected.append({"recording": recording.name, "reason": str(error)})
-    if not staged:
-        reasons = rejected[0]["reason"] if rejected else "there is none"
-        raise ValueError(f"none of {len(rejected)} recordings can be used: {reasons}")
-    if max(recording.peak for recording in staged) == 0:
-        raise ValueError(f"all {len(staged)} recordings are silent: nothing to learn from")
-    return staged, rejected
+def _digest(recordings: Iterable[Recording]) -> str:
+    """Tells whether two datasets were made of the same recordings."""
+    names = sorted(f"{r.name}\n{r.fingerprint}\n{r.split}" for r in recordings)
+    return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
 
 
-def _stage(recording: Recording, file: Path) -> _Staged:
-    num_samples, peak = 0, 0.0
-    try:
-        with file.open("wb") as stream:
-            for block in recording.blocks:
-                stream.write(block.astype("<f4").tobytes())
-                num_samples += len(block)
-                peak = max(peak, float(np.abs(block).max(initial=0.0)))
-    except ValueError:
-        file.unlink()
-        raise
-    if num_samples == 0:
-        file.unlink()
-        raise ValueError(f"{recording.name}: holds no audio")
-    return _Staged(recording.name, file, num_samples, peak)
-
-
-def _split_clips(
-    staged: Sequence[_Staged], settings: BuildSettings
-) -> tuple[list[list[_Clip]], str]:
-    """The clips of train, valid and test, and whether recordings or clips were held out.
-
-    Whole recordings are held out where there are enough, so that nothing of a recording that is
-    trained on is in the other splits.
-    """
-    by_recording = [list(_clips(i, r.num_samples, settings.clip_len)) for i, r in enumerate(staged)]
-    if len(staged) >= _MIN_RECORDINGS_FOR_SPLIT:
-        groups, split_by = by_recording, "recording"
-    else:
-        groups, split_by = [[clip] for clips in by_recording for clip in clips], "clip"
-    if len(groups) < len(SPLITS):
+def _same_dataset(output: Path, settings: BuildSettings, digest: str) -> dict[str, Any]:
+    if not info_file(output).exists():
+        raise ValueError(f"{output}: exists already; remove it or choose another name")
+    info, wanted = read_info(output), dataclasses.asdict(settings)
+    for name, value in info["settings"].items():
+        if value != wanted.get(name):
+            raise ValueError(
+                f"{output}: exists already, made with {name}={value}, not {wanted.get(name)}; "
+                "remove it or choose another name"
+            )
+    if info["source_digest"] != digest:
         raise ValueError(
-            f"clip_s={settings.clip_s}: gives {len(groups)} clips, fewer than one for each of "
-            f"{', '.join(SPLITS)}; use shorter clips or more audio"
+            f"{output}: exists already, made of other recordings; remove it or choose another name"
         )
-    total = sum(recording.num_samples for recording in staged)
-    quota = settings.held_out * total
-    order = np.random.default_rng(settings.seed).permutation(len(groups)).tolist()
-    # What is longer than twice the quota is taken last, so it is trained on.
-    order.sort(key=lambda number: _num_samples(groups[number]) <= 2 * quota)
-    valid = list(_take(groups, order, quota, leave=2))
-    test = list(_take(groups, order, quota, leave=1))
-    train = [clip for number in order for clip in groups[number]]
-    return [sorted(train), sorted(valid), sorted(test)], split_by
+    return info
 
 
-def _take(groups: list[list[_Clip]], order: list[int], quota: float, leave: int) -> Iterator[_Clip]:
-    """Pops at least one group, then more until `quota` samples are full or `leave` are left."""
-    taken = 0
-    while taken == 0 or (taken < quota and len(order) > leave):
-        group = groups[order.pop()]
-        taken += _num_samples(group)
-        yield from group
+@dataclasses.dataclass(frozen=True)
+class _Leveled:
+    """A staged recording with its mean taken away and its gain applied."""
+
+    staged: Staged
+    offset: float
+    gain: float
+
+    def read(self, start: int, stop: int) -> Waveform:
+        waveform = self.staged.read(start, stop)
+        return (waveform - np.float32(self.offset)) * np.float32(self.gain)
 
 
-def _num_samples(group: list[_Clip]) -> int:
-    return sum(clip.stop - clip.start for clip in group)
-
-
-def _clips(recording: int, num_samples: int, clip_len: int) -> Iterator[_Clip]:
-    for start in range(0, num_samples, clip_len):
-        yield _Clip(recording, start, min(start + clip_len, num_samples))
-
-
-def _write_split(
-    folder: Path, name: str, clips: Sequence[_Clip], staged: Sequence[_Staged], gain: float
+def _write(
+    staged: Sequence[Staged],
+    rejected: list[tuple[str, str]],
+    folder: Path,
+    settings: BuildSettings,
+    progress: Progress,
 ) -> dict[str, Any]:
-    scale = gain * np.iinfo(np.int16).max
-    with samples_file(folder, name).open("wb") as stream:
-        for clip in clips:
-            waveform = np.memmap(staged[clip.recording].file, dtype="<f4", mode="r")
-            pcm = np.rint(waveform[clip.start : clip.stop] * scale).astype("<i2")
-            stream.write(pcm.tobytes())
-    lengths = np.array([clip.stop - clip.start for clip in clips], np.int64)
-    np.save(lengths_file(folder, name), lengths)
-    return {
-        "num_clips": len(clips),
-        "num_samples": int(lengths.sum()),
-        "recordings": sorted({staged[clip.recording].name for clip in clips}),
+    """Writes all but dataset.json, and gives the part of it that is about the content."""
+    gains = _gains(staged, settings)
+    leveled: list[_Leveled] = []
+    by_recording: list[list[Clip]] = []
+    kept: list[int] = []
+    for number, recording in enumerate(staged):
+        candidate = _Leveled(recording, _offset(recording, settings), gains[number])
+        parts = _parts(candidate, settings)
+        clips = list(splits.cut(len(leveled), parts, settings))
+        if clips:
+            leveled.append(candidate)
+            by_recording.append(clips)
+            kept.append(sum(stop - start for start, stop in parts))
+        else:
+            reason = f"is shorter than min_clip_s={settings.min_clip_s}" if parts else "is silent"
+            rejected.append((recording.name, reason))
+        progress("looking for silence", number + 1, len(staged))
+    if not leveled:
+        reason = f"{rejected[0][0]}: {rejected[0][1]}" if rejected else "there is none"
+        raise ValueError(f"none of {len(rejected)} recordings can be used: {reason}")
+    used = [candidate.staged for candidate in leveled]
+    dealt, split_by = splits.deal(by_recording, [r.split for r in used], settings)
+    levels, infos = Levels(), {}
+    for number, (name, clips) in enumerate(dealt.items(), start=1):
+        infos[name] = write_split(
+            folder,
+            name,
+            clips,
+            lambda clip: leveled[clip.recording].read(clip.start, clip.stop),
+            levels,
+        )
+        progress("writing", number, len(dealt))
+    _write_facts(folder, leveled, dealt)
+    rate = settings.sample_rate_hz
+    info = {
+        "split_by": split_by,
+        "gain": leveled[0].gain if settings.gain_per == "dataset" else None,
+        "splits": infos,
+        "audio": {
+            "read_s": sum(r.num_samples for r in used) / rate,
+            "silence_s": (sum(r.num_samples for r in used) - sum(kept)) / rate,
+            "short_s": (sum(kept) - _covered(by_recording)) / rate,
+            **levels.facts(),
+        },
+        "num_recordings": len(used),
+        "rejected": [{"recording": name, "reason": reason} for name, reason in rejected],
+        "damaged": [{"recording": r.name, "reason": r.damage} for r in used if r.damage],
     }
+    return {**info, "warnings": health.warnings(used, info, settings)}
+
+
+def _covered(by_recording: Sequence[Sequence[Clip]]) -> int:
+    """Samples that are in a clip, counted once where clips overlap."""
+    total = 0
+    for clips in by_recording:
+        end = 0
+        for clip in clips:
+            total += clip.stop - max(clip.start, end)
+            end = clip.stop
+    return total
+
+
+def _offset(recording: Staged, settings: BuildSettings) -> float:
+    return recording.mean if settings.remove_dc else 0.0
+
+
+def _peak(recording: Staged, settings: BuildSettings) -> float:
+    offset = _offset(recording, settings)
+    return max(abs(recording.minimum - offset), abs(recording.maximum - offset))
+
+
+def _gains(staged: Sequence[Staged], settings: BuildSettings) -> list[float]:
+    """The factor for each recording."""
+    if settings.gain_per == "recording":
+        return [_gain([recording], settings) for recording in staged]
+    return [_gain(staged, settings)] * len(staged)
+
+
+def _gain(group: Sequence[Staged], settings: BuildSettings) -> float:
+    """The factor for recordings that share one."""
+    peak = max((_peak(recording, settings) for recording in group), default=0.0)
+    if settings.gain == "none" or peak < np.finfo(np.float32).tiny:
+        return 1.0
+    if settings.gain == "peak":
+        return 1.0 / peak
+    lufs = loudness.integrated(
+        [loudness.block_powers(_blocks(r, settings), settings.sample_rate_hz) for r in group]
+    )
+    if lufs is None:  # too short or too quiet to have a loudness
+        return 1.0 / peak
+    return min(float(10 ** ((settings.loudness_lufs - lufs) / 20)), 1.0 / peak)
+
+
+def _blocks(recording: Staged, settings: BuildSettings) -> Iterable[Waveform]:
+    whole = _Leveled(recording, _offset(recording, settings), 1.0)
+    for start in range(0, recording.num_samples, _BLOCK):
+        yield whole.read(start, min(start + _BLOCK, recording.num_samples))
+
+
+def _parts(recording: _Leveled, settings: BuildSettings) -> list[tuple[int, int]]:
+    """What of a recording is to be kept."""
+    num_samples = recording.staged.num_samples
+    if not settings.drop_silence:
+        return [(0, num_samples)]
+    return silence.sounding(
+        recording.read,
+        num_samples,
+        settings.sample_rate_hz,
+        10 ** (settings.silence_db / 20),
+        settings.max_silence_s,
+    )
+
+
+def _write_facts(folder: Path, leveled: Sequence[_Leveled], dealt: dict[str, list[Clip]]) -> None:
+    where: list[set[str]] = [set() for _ in leveled]
+    for split, clips in dealt.items():
+        for clip in clips:
+            where[clip.recording].add(split)
+    with recordings_file(folder).open("w", encoding="utf-8") as stream:
+        for recording, in_splits in zip(leveled, where, strict=True):
+            facts = dataclasses.asdict(recording.staged)
+            del facts["file"], facts["split"]
+            facts |= {"gain": recording.gain, "splits": sorted(in_splits)}
+            stream.write(json.dumps(facts) + "\n")

@@ -1,9 +1,10 @@
 """A dataset on disk: clips of 16-bit samples in three splits, and a description.
 
-dataset.json        sample rate, gain, seed, how it was split, what went in, what was rejected
-train.pcm16         the clips of the split one after the other, int16, little endian
-train.lengths.npy   int64 [num_clips], the samples of each clip
-valid.*, test.*     likewise
+dataset.json            settings, what went in, what was rejected, sizes and checksums
+recordings.jsonl        the facts about each recording that went in
+train.lengths.npy       int64 [num_clips], the samples of each clip
+train.00000.pcm16, ...  shards: whole clips one after the other, int16, little endian
+valid.*, test.*         likewise
 """
 
 import abc
@@ -12,7 +13,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.quantization import pcm16_table
 
 SPLITS = ("train", "valid", "test")
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Split(abc.ABC):
@@ -69,22 +70,25 @@ class PcmSplit(Split):
     Attributes:
         name: "train", "valid" or "test".
         lengths: samples of each clip.
-        samples: all clips one after the other, memory-mapped.
+        shards: the clips one after the other, memory-mapped; none goes over a shard's end.
     """
 
     name: str
     lengths: Int64[np.ndarray, " num_clips"]
-    samples: Int16[np.ndarray, " num_samples"]
+    shards: Sequence[Int16[np.ndarray, " _"]]
 
     @functools.cached_property
-    def starts(self) -> Int64[np.ndarray, " num_clips"]:
-        """Where each clip begins in `samples`."""
-        return np.cumsum(self.lengths) - self.lengths
+    def _places(self) -> tuple[Int64[np.ndarray, " num_clips"], Int64[np.ndarray, " num_clips"]]:
+        """The shard of each clip, and where in it the clip begins."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        ends = np.cumsum([len(shard) for shard in self.shards])
+        shard = np.searchsorted(ends, starts, side="right")
+        return shard, starts - (ends - np.array([len(s) for s in self.shards]))[shard]
 
     def read(self, clip: int, start: int, stop: int) -> Int16[np.ndarray, " time"]:
         """Samples [start, stop) of a clip; both must lie inside it."""
-        first = self.starts[clip]
-        return self.samples[first + start : first + stop]
+        shard, first = (of_clip[clip] for of_clip in self._places)
+        return self.shards[shard][first + start : first + stop]
 
     def tokens(
         self, clip: int, start: int, stop: int, model: ArchitectureConfig
@@ -109,7 +113,7 @@ class Dataset:
 
     sample_rate_hz: int
     splits: Mapping[str, Split]
-    digest: str  # of the description; tells one dataset from another
+    digest: str  # of the samples and how they are split; tells one dataset from another
 
     @classmethod
     def open(cls, path: Path) -> "Dataset":
@@ -118,15 +122,16 @@ class Dataset:
         Raises:
             ValueError: the folder is no dataset, or a file of it is missing or truncated.
         """
-        info = _read_info(path)
+        info = read_info(path)
         splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
-        digest = hashlib.sha256(info_file(path).read_bytes()).hexdigest()
+        content = json.dumps([info["sample_rate_hz"], info["splits"]], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()
         return cls(info["sample_rate_hz"], splits, digest)
 
 
-def samples_file(path: Path, split: str) -> Path:
-    """Where the samples of a split are."""
-    return path / f"{split}.pcm16"
+def shard_file(path: Path, split: str, number: int) -> Path:
+    """Where a shard of a split is."""
+    return path / f"{split}.{number:05d}.pcm16"
 
 
 def lengths_file(path: Path, split: str) -> Path:
@@ -139,7 +144,33 @@ def info_file(path: Path) -> Path:
     return path / "dataset.json"
 
 
-def _read_info(path: Path) -> dict[str, Any]:
+def recordings_file(path: Path) -> Path:
+    """Where the facts about each recording are."""
+    return path / "recordings.jsonl"
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def damaged_files(path: Path) -> list[str]:
+    """Names of the shards whose samples are not those that were written; reads all of them.
+
+    Raises:
+        ValueError: the folder is no dataset.
+    """
+    shards = [shard for split in read_info(path)["splits"].values() for shard in split["shards"]]
+    return [shard["file"] for shard in shards if checksum(path / shard["file"]) != shard["sha256"]]
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """The content of dataset.json.
+
+    Raises:
+        ValueError: the folder is no dataset, or of another version.
+    """
     try:
         info = json.loads(info_file(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -159,12 +190,19 @@ def _read_info(path: Path) -> dict[str, Any]:
 
 def _open_split(path: Path, name: str, expected: dict[str, Any]) -> PcmSplit:
     try:
-        samples = np.memmap(samples_file(path, name), dtype="<i2", mode="r")
+        shards = [
+            np.memmap(path / Path(shard["file"]).name, dtype="<i2", mode="r")
+            for shard in expected["shards"]
+        ]
         lengths = np.load(lengths_file(path, name), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"data.path={path}: split {name} cannot be read ({error})") from error
+    sizes = [
+        (path / recorded["file"], len(shard), recorded["num_samples"])
+        for shard, recorded in zip(shards, expected["shards"], strict=True)
+    ]
     for file, found, recorded in (
-        (samples_file(path, name), len(samples), expected["num_samples"]),
+        *sizes,
         (lengths_file(path, name), len(lengths), expected["num_clips"]),
         (lengths_file(path, name), int(lengths.sum()), expected["num_samples"]),
     ):
@@ -173,4 +211,4 @@ def _open_split(path: Path, name: str, expected: dict[str, Any]) -> PcmSplit:
                 f"{file}: is truncated or damaged, it counts {found} where dataset.json says "
                 f"{recorded}; prepare the dataset again"
             )
-    return PcmSplit(name, lengths, samples)
+    return PcmSplit(name, lengths, shards)

@@ -1,19 +1,21 @@
 """Clips -> segments: the data order, a pure function of (clip lengths, seed, step).
 
-Every row of the batch walks its own clip, segment after segment, and takes the next clip of the
-order when it reaches the end; epochs follow each other without a seam, so no row ever waits and
-nothing is dropped. What a clip's last segment lacks is masked.
+Every row of the batch is a stream of clips, one after the other, and a segment is the next
+`seq_len` samples of all rows. A clip that ends inside a segment is followed by the next one in the
+same segment, at the next frame after `overlap` silent samples, or by the next segment if that
+begins earlier. So little of a batch is padding however short the clips are, epochs follow each
+other without a seam, no row ever waits and nothing is dropped.
 """
 
 import heapq
 import itertools
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, Int64
+from jaxtyping import Bool, Int, Int32
 
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
@@ -25,74 +27,100 @@ class Segment(NamedTuple):
     """One step's input.
 
     Attributes:
-        tokens: the overlap, then the targets; q_zero outside the clip.
-        mask: which targets lie inside the clip.
-        reset: which rows start a new clip.
+        tokens: the overlap, then the targets; q_zero outside the clips.
+        mask: which targets lie inside a clip.
+        reset: which rows start a new clip at which frame of the top tier.
     """
 
     tokens: Int32[np.ndarray, "batch time"]
     mask: Bool[np.ndarray, "batch targets"]
-    reset: Bool[np.ndarray, " batch"]
+    reset: Bool[np.ndarray, "batch frames"]
 
 
-class Positions(NamedTuple):
-    """Where each row of the batch is in one step; clip -1 is a row that has nothing left."""
+class Piece(NamedTuple):
+    """Samples [start, stop) of a clip, which are targets of a row from `at` on."""
 
-    clip: Int64[np.ndarray, " batch"]
-    segment: Int64[np.ndarray, " batch"]
+    row: int
+    at: int
+    clip: int
+    start: int
+    stop: int
 
 
 def schedule(
     lengths: Int[np.ndarray, " num_clips"],
     batch_size: int,
     seq_len: int,
+    frame_size: int,
+    overlap: int,
     order: Iterator[int],
     start_step: int = 0,
-) -> Iterator[Positions]:
-    """Assigns clips to rows: a row that is free takes the next one of the order.
+) -> Iterator[list[Piece]]:
+    """Assigns clips to rows: the row that ends first takes the next one of the order.
 
     Args:
         lengths: samples of each clip.
         batch_size: number of rows.
-        seq_len: targets of a segment.
+        seq_len: targets of a segment, a multiple of `frame_size`.
+        frame_size: clips begin at multiples of it.
+        overlap: silent samples that a clip needs in front, if it does not begin a segment.
         order: the clips in the order in which they are taken.
         start_step: steps to leave out; the clips taken in them are still counted, so the result
             is the same as iterating over them.
 
     Yields:
-        The positions of each step, until all rows have nothing left.
+        The pieces of each step, until all rows have nothing left.
     """
-    num_segments = -(-lengths // seq_len)
-    clip = np.full(batch_size, -1, np.int64)
-    began = np.zeros(batch_size, np.int64)
-    free_rows = [(0, row) for row in range(batch_size)]  # a heap of (step, row)
+    rows: list[list[tuple[int, int]]] = [[] for _ in range(batch_size)]  # (position, clip)
+    ends = [(0, row) for row in range(batch_size)]  # a heap: where the next clip may begin
     for step in itertools.count(start_step):
-        while free_rows and free_rows[0][0] <= step:
-            free_at, row = heapq.heappop(free_rows)
-            clip[row] = next(order, -1)
-            if clip[row] >= 0:
-                began[row] = free_at
-                heapq.heappush(free_rows, (free_at + int(num_segments[clip[row]]), row))
-        if not free_rows:
+        first, last = step * seq_len, (step + 1) * seq_len
+        while ends and ends[0][0] < last:
+            position, row = heapq.heappop(ends)
+            clip = next(order, None)
+            if clip is None:
+                continue
+            end = position + int(lengths[clip])
+            if end > first:
+                rows[row].append((position, clip))
+            aligned = -(-end // frame_size) * frame_size + overlap
+            heapq.heappush(ends, (min(aligned, -(-end // seq_len) * seq_len), row))
+        pieces = []
+        for row, placed in enumerate(rows):
+            for position, clip in placed:
+                begin, end = max(position, first), min(position + int(lengths[clip]), last)
+                pieces.append(Piece(row, begin - first, clip, begin - position, end - position))
+            rows[row] = [(p, clip) for p, clip in placed if p + int(lengths[clip]) > last]
+        if not pieces:
             return
-        yield Positions(clip.copy(), np.where(clip >= 0, step - began, 0))
+        yield pieces
 
 
-def cut(split: Split, positions: Positions, seq_len: int, model: ArchitectureConfig) -> Segment:
-    """The segment at the given positions of a split, quantized."""
-    batch, overlap = len(positions.clip), model.overlap
-    tokens = np.full((batch, overlap + seq_len), model.q_zero, np.int32)
-    mask = np.zeros((batch, seq_len), bool)
-    for row, (clip, segment) in enumerate(np.stack(positions, axis=1).tolist()):
-        if clip < 0:
+def cut(
+    split: Split,
+    pieces: Sequence[Piece],
+    rows: range,
+    seq_len: int,
+    model: ArchitectureConfig,
+) -> Segment:
+    """The segment of some rows of the batch, quantized."""
+    overlap, frame_size = model.overlap, model.top_frame_size
+    tokens = np.full((len(rows), overlap + seq_len), model.q_zero, np.int32)
+    mask = np.zeros((len(rows), seq_len), bool)
+    reset = np.zeros((len(rows), seq_len // frame_size), bool)
+    for piece in pieces:
+        if piece.row not in rows:
             continue
-        first = segment * seq_len
-        start = max(first - overlap, 0)
-        stop = min(first + seq_len, int(split.lengths[clip]))
-        into = start - (first - overlap)
-        tokens[row, into : into + stop - start] = split.tokens(clip, start, stop, model)
-        mask[row, : stop - first] = True
-    return Segment(tokens, mask, positions.segment == 0)
+        row, at = piece.row - rows.start, piece.at
+        context = min(piece.start, overlap)
+        stop = at + piece.stop - piece.start
+        tokens[row, overlap + at - context : overlap + stop] = split.tokens(
+            piece.clip, piece.start - context, piece.stop, model
+        )
+        mask[row, at:stop] = True
+        if piece.start == 0:
+            reset[row, at // frame_size] = True
+    return Segment(tokens, mask, reset)
 
 
 def training_segments(
@@ -102,29 +130,48 @@ def training_segments(
     model: ArchitectureConfig,
     seed: int,
     start_step: int,
+    rows: range | None = None,
 ) -> Iterator[Segment]:
     """The segments of steps start_step, start_step + 1, ... without end.
 
-    Raises:
-        ValueError: every clip of the split is shorter than a segment.
+    Args:
+        split: the clips.
+        batch_size: rows of the whole batch.
+        seq_len: targets of a segment.
+        model: gives the tokens, the overlap and the frames.
+        seed: of the order of the clips.
+        start_step: the first step.
+        rows: the rows to read, such as those of one host; None for all.
     """
-    longest = int(split.lengths.max())
-    if longest < seq_len:
-        raise ValueError(
-            f"seq_len={seq_len}: longer than every clip of split {split.name}, the longest of "
-            f"which has {longest} samples"
-        )
-    order = split.training_order(seed)
-    positions = schedule(split.lengths, batch_size, seq_len, order, start_step)
-    return (cut(split, step, seq_len, model) for step in positions)
+    return _segments(
+        split, batch_size, seq_len, model, split.training_order(seed), start_step, rows
+    )
 
 
 def evaluation_segments(
-    split: Split, batch_size: int, seq_len: int, model: ArchitectureConfig
+    split: Split,
+    batch_size: int,
+    seq_len: int,
+    model: ArchitectureConfig,
+    rows: range | None = None,
 ) -> Iterator[Segment]:
     """Segments that hold every sample of every clip exactly once as an unmasked target."""
-    positions = schedule(split.lengths, batch_size, seq_len, split.evaluation_order())
-    return (cut(split, step, seq_len, model) for step in positions)
+    return _segments(split, batch_size, seq_len, model, split.evaluation_order(), 0, rows)
+
+
+def _segments(
+    split: Split,
+    batch_size: int,
+    seq_len: int,
+    model: ArchitectureConfig,
+    order: Iterator[int],
+    start_step: int,
+    rows: range | None,
+) -> Iterator[Segment]:
+    frame_size, overlap = model.top_frame_size, model.overlap
+    steps = schedule(split.lengths, batch_size, seq_len, frame_size, overlap, order, start_step)
+    mine = range(batch_size) if rows is None else rows
+    return (cut(split, pieces, mine, seq_len, model) for pieces in steps)
 
 
 def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:

@@ -7,12 +7,10 @@ can predict and which a small model learns to repeat. Melodies wander over a pen
 that any of them sounds well.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from samplernn_jax.audio import Waveform
-from samplernn_jax.data.build import Recording
+from samplernn_jax.data.recordings import Found, of_waveform
 
 SAMPLE_RATE_HZ = 8_000
 MELODY_S = 4.0
@@ -54,8 +52,15 @@ def melody(rng: np.random.Generator) -> Waveform:
     return waveform
 
 
-def melodies(minutes: float, seed: int) -> Iterator[Recording]:
+def melodies(minutes: float, seed: int) -> Found:
     """As many melodies as fill the given time, the same ones for the same seed."""
-    for number in range(max(1, round(minutes * 60 / MELODY_S))):
-        rng = np.random.default_rng([seed, number])
-        yield Recording(f"melody_{number:04d}", [melody(rng)])
+    return Found(
+        [
+            of_waveform(
+                f"melody_{number:04d}",
+                melody(np.random.default_rng([seed, number])),
+                SAMPLE_RATE_HZ,
+            )
+            for number in range(max(1, round(minutes * 60 / MELODY_S)))
+        ]
+    )

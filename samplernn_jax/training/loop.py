@@ -16,10 +16,11 @@ from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.baselines import Baselines, baselines, bigram_counts
-from samplernn_jax.data.build import BuildSettings, build_dataset
+from samplernn_jax.data.build import build_dataset
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
+from samplernn_jax.data.settings import BuildSettings
 from samplernn_jax.plots import learning_curve
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
@@ -60,7 +61,6 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
     imported = workdir.imported_model is not None
     config = _with_absolute_data_path(config)
     dataset = _open_dataset(config, workdir, report)
-    _training_segments(config, dataset, start_step=0)  # refuses a dataset that does not fit
     info = RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported)
     workdir.check_same_run(info)
     workdir.write_info(info)

@@ -9,7 +9,7 @@ from tests.models import TINY
 def make_split(tokens, lengths):
     """A split whose samples quantize to the given tokens of 16 levels."""
     samples = ((np.asarray(tokens) - 8) * 4096).clip(-32768, 32767).astype(np.int16)
-    return PcmSplit("train", np.asarray(lengths, np.int64), samples)
+    return PcmSplit("train", np.asarray(lengths, np.int64), [samples])
 
 
 def test_counts_pairs_within_clips_with_silence_before_each():
@@ -26,6 +26,15 @@ def test_an_alternating_signal_costs_a_histogram_one_bit_and_a_bigram_none():
     result = baselines(counts, counts)
     assert result.histogram_bits == pytest.approx(1.0, abs=0.02)
     assert result.bigram_bits == pytest.approx(0.0, abs=0.02)
+
+
+def test_of_a_split_that_is_too_large_clips_from_all_of_it_are_counted():
+    tokens = np.repeat(np.arange(16), 1000)
+    split = make_split(tokens, [100] * 160)
+    counts = bigram_counts(split, TINY, max_samples=4000).sum(axis=0)
+    assert 3500 <= counts.sum() <= 4000
+    assert (counts > 0).all()
+    assert bigram_counts(split, TINY).sum() == 16_000
 
 
 def test_independent_tokens_cost_both_the_entropy():

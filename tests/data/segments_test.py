@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import threading
 
@@ -7,9 +8,9 @@ import pytest
 from samplernn_jax.data import segments
 from samplernn_jax.data.dataset import PcmSplit
 from samplernn_jax.quantization import pcm16_table
-from tests.models import TINY
+from tests.models import TINY, TINY_WAVENET
 
-LENGTHS = np.array([100, 33, 1, 64, 47, 32, 80, 5], np.int64)
+LENGTHS = np.array([100, 33, 1, 64, 47, 32, 80, 5, 2, 16], np.int64)
 SEQ_LEN = 16
 
 
@@ -17,11 +18,11 @@ SEQ_LEN = 16
 def split():
     """Clips of samples whose values tell where they are from."""
     samples = np.arange(LENGTHS.sum(), dtype=np.int16) * 60 - 10_000
-    return PcmSplit("train", LENGTHS, samples)
+    return PcmSplit("train", LENGTHS, [samples])
 
 
-def training(split, start_step=0, seed=0, batch=3):
-    return segments.training_segments(split, batch, SEQ_LEN, TINY, seed, start_step)
+def training(split, start_step=0, seed=0, batch=3, model=TINY, rows=None):
+    return segments.training_segments(split, batch, SEQ_LEN, model, seed, start_step, rows)
 
 
 def tokens_of(split, clip):
@@ -29,61 +30,98 @@ def tokens_of(split, clip):
     return table[split.read(clip, 0, int(split.lengths[clip])).view(np.uint16)]
 
 
+def assert_same(segment, other):
+    for ours, theirs in zip(segment, other, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_the_order_is_a_function_of_seed_and_step(split):
     from_start = list(itertools.islice(training(split), 60))
     for step in (0, 1, 17, 42):
-        for ours, expected in zip(
-            itertools.islice(training(split, step), 10), from_start[step:], strict=False
-        ):
-            for a, b in zip(ours, expected, strict=True):
-                np.testing.assert_array_equal(a, b)
+        later = itertools.islice(training(split, step), 10)
+        for ours, expected in zip(later, from_start[step:], strict=False):
+            assert_same(ours, expected)
     other = list(itertools.islice(training(split, seed=1), 60))
     assert any((a.tokens != b.tokens).any() for a, b in zip(from_start, other, strict=True))
 
 
-def test_each_row_walks_a_whole_clip_then_the_next(split):
-    order = split.training_order(seed=0)
-    steps = itertools.islice(segments.schedule(LENGTHS, 3, SEQ_LEN, order), 200)
-    clips, numbers = map(np.stack, zip(*steps, strict=True))
-    for row in range(3):
-        before = (-1, -1)
-        for clip, number in zip(clips[:, row], numbers[:, row], strict=True):
-            is_last = before[0] < 0 or (before[1] + 1) * SEQ_LEN >= LENGTHS[before[0]]
-            expected = 0 if is_last else before[1] + 1
-            assert number == expected
-            assert is_last or clip == before[0]
-            before = (clip, number)
+def test_every_host_reads_its_rows_of_the_same_batch(split):
+    whole = itertools.islice(training(split, batch=5), 40)
+    mine = itertools.islice(training(split, batch=5, rows=range(2, 4)), 40)
+    for ours, everything in zip(mine, whole, strict=True):
+        assert_same(ours, [array[2:4] for array in everything])
+
+
+def walk(steps, batch):
+    """The stream of each row: (clip, start, stop, position of start in the row)."""
+    streams = [[] for _ in range(batch)]
+    for step, pieces in enumerate(steps):
+        for piece in pieces:
+            position = step * SEQ_LEN + piece.at
+            streams[piece.row].append((piece.clip, piece.start, piece.stop, position))
+    return streams
+
+
+@pytest.mark.parametrize(("frame_size", "overlap"), [(4, 4), (1, 1), (8, 8), (1, 1000)])
+def test_each_row_is_a_stream_of_whole_clips_with_silence_between(split, frame_size, overlap):
+    order = itertools.islice(split.training_order(seed=0), 40)
+    steps = segments.schedule(LENGTHS, 3, SEQ_LEN, frame_size, overlap, order)
+    taken = []
+    for stream in walk(steps, batch=3):
+        previous_end = 0
+        for number, (clip, start, stop, position) in enumerate(stream):
+            if start == 0:
+                taken.append(clip)
+                gap = position - previous_end
+                assert position % frame_size == 0
+                assert gap >= overlap or position % SEQ_LEN == 0
+                assert gap < min(overlap + frame_size, SEQ_LEN)
+            else:
+                assert stream[number - 1][:3:2] == (clip, start)
+                assert position == previous_end
+            previous_end = position + stop - start
+            ended = number + 1 == len(stream) or stream[number + 1][1] == 0
+            assert not ended or stop == LENGTHS[clip]
+    order = itertools.islice(split.training_order(seed=0), 40)
+    assert sorted(taken) == sorted(order)
 
 
 def test_an_epoch_has_every_clip_once_and_the_next_another_order(split):
     order = split.training_order(seed=0)
-    first, second = ([next(order) for _ in range(8)] for _ in range(2))
-    assert sorted(first) == sorted(second) == list(range(8))
+    first, second = ([next(order) for _ in LENGTHS] for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(len(LENGTHS)))
     assert first != second
 
 
+MODELS = [TINY, TINY_WAVENET, dataclasses.replace(TINY, frame_sizes=())]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["sample_rnn", "wavenet", "one_tier"])
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
-def test_evaluation_sees_every_sample_once_in_order_with_its_context(split, batch):
-    seen = [[] for _ in LENGTHS]
-    order = split.evaluation_order()
-    positions = segments.schedule(LENGTHS, batch, SEQ_LEN, order)
-    batches = segments.evaluation_segments(split, batch, SEQ_LEN, TINY)
-    for position, segment in zip(positions, batches, strict=True):
-        for row, clip in enumerate(position.clip):
-            targets = segment.tokens[row, TINY.overlap :]
-            if clip < 0:
-                assert not segment.mask[row].any()
-                assert segment.reset[row]
-                continue
-            context = np.concatenate([np.full(TINY.overlap, TINY.q_zero), *seen[clip]])
-            np.testing.assert_array_equal(
-                segment.tokens[row, : TINY.overlap], context[-TINY.overlap :]
-            )
-            assert segment.reset[row] == (not seen[clip])
-            seen[clip].append(targets[segment.mask[row]])
-            assert (targets[~segment.mask[row]] == TINY.q_zero).all()
-    for clip, pieces in enumerate(seen):
-        np.testing.assert_array_equal(np.concatenate(pieces), tokens_of(split, clip))
+def test_evaluation_sees_every_sample_once_in_order_with_its_context(split, batch, model):
+    seen = [np.zeros(0, np.int32) for _ in LENGTHS]
+    frame_size, overlap = model.top_frame_size, model.overlap
+    steps = segments.schedule(
+        LENGTHS, batch, SEQ_LEN, frame_size, overlap, split.evaluation_order()
+    )
+    batches = segments.evaluation_segments(split, batch, SEQ_LEN, model)
+    for pieces, segment in zip(steps, batches, strict=True):
+        resets = np.zeros_like(segment.reset)
+        for row, at, clip, start, stop in pieces:
+            into = overlap + at
+            context = np.concatenate([np.full(overlap, model.q_zero), seen[clip]])[-overlap:]
+            np.testing.assert_array_equal(segment.tokens[row, into - overlap : into], context)
+            assert start == len(seen[clip])
+            resets[row, at // frame_size] |= start == 0
+            assert segment.mask[row, at : at + stop - start].all()
+            targets = segment.tokens[row, into : into + stop - start]
+            seen[clip] = np.concatenate([seen[clip], targets])
+        assert segment.mask.sum() == sum(piece.stop - piece.start for piece in pieces)
+        targets = segment.tokens[:, overlap:]
+        assert (targets[~segment.mask] == model.q_zero).all()
+        np.testing.assert_array_equal(segment.reset, resets)
+    for clip, tokens in enumerate(seen):
+        np.testing.assert_array_equal(tokens, tokens_of(split, clip))
 
 
 def test_no_row_ever_waits_in_training(split):
@@ -91,9 +129,23 @@ def test_no_row_ever_waits_in_training(split):
         assert segment.mask[:, 0].all()
 
 
-def test_a_split_of_clips_shorter_than_a_segment_is_refused(split):
-    with pytest.raises(ValueError, match="seq_len=104: longer than every clip of split train"):
-        segments.training_segments(split, 2, 104, TINY, 0, 0)
+def test_little_is_padding_where_clips_are_short_and_unequal():
+    lengths = np.random.default_rng(0).integers(1600, 16_000, 500).astype(np.int64)
+    split = PcmSplit("train", lengths, [np.ones(int(lengths.sum()), np.int16)])
+    model = dataclasses.replace(TINY, frame_sizes=(2, 8))
+    for batch, seq_len in ((1, 512), (32, 1024), (128, 4096)):
+        fed = segments.training_segments(split, batch, seq_len, model, seed=0, start_step=0)
+        masks = [segment.mask.mean() for segment in itertools.islice(fed, 50)]
+        assert 1 - np.mean(masks) < 0.005
+
+
+def test_clips_are_found_in_their_shards():
+    samples = np.arange(LENGTHS.sum(), dtype=np.int16)
+    ends = np.cumsum(LENGTHS)
+    whole = PcmSplit("train", LENGTHS, [samples])
+    parts = PcmSplit("train", LENGTHS, np.split(samples, ends[[0, 3, 7]]))
+    for clip, length in enumerate(LENGTHS.tolist()):
+        np.testing.assert_array_equal(parts.read(clip, 0, length), whole.read(clip, 0, length))
 
 
 def test_prefetch_gives_the_same_items():

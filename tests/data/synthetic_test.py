@@ -15,9 +15,11 @@ def test_a_string_sounds_at_its_pitch_and_dies_away(frequency_hz):
 
 def test_melodies_fill_the_time_and_are_the_same_for_the_same_seed():
     def waveforms(seed):
-        return [r.blocks[0] for r in synthetic.melodies(minutes=0.4, seed=seed)]
+        for recording in synthetic.melodies(minutes=0.4, seed=seed).recordings:
+            with recording.open() as stream:
+                yield from stream.blocks
 
-    first, again, other = waveforms(0), waveforms(0), waveforms(1)
+    first, again, other = map(list, map(waveforms, (0, 0, 1)))
     assert sum(map(len, first)) == 0.4 * 60 * synthetic.SAMPLE_RATE_HZ
     for a, b, c in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(a, b)

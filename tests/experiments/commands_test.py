@@ -1,5 +1,6 @@
 """The commands as a user runs them, in processes of their own."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -71,8 +72,8 @@ def dataset(recordings, tmp_path_factory):
         "experiments.prepare",
         *("--input", recordings, "--output", path, "--sample_rate", "8000", "--clip_s", "0.25"),
     )
-    assert "passed over broken.flac" in output
-    assert "3 of 4 recordings went into" in output
+    assert "passed over broken.flac: cannot be read as audio" in output
+    assert "3 went in, 1 were passed over" in output
     return path
 
 
@@ -118,6 +119,47 @@ def training(workdir, dataset, num_steps, *more):
         *TINY,
         *more,
     )
+
+
+def test_a_dataset_is_described_with_its_histogram_checksums_and_a_picture(dataset):
+    output = run_well("experiments.prepare", f"--describe={dataset}")
+    assert "passed over broken.flac" in output
+    assert "-6 dB" in output
+    assert "All checksums hold." in output
+    assert (dataset / "describe.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_preparing_the_same_again_is_done_at_once_and_says_what_is_there(recordings, dataset):
+    command = ("--input", recordings, "--output", dataset, "--sample_rate=8000", "--clip_s=0.25")
+    assert "3 went in, 1 were passed over" in run_well("experiments.prepare", *command)
+
+
+def test_a_killed_preparation_goes_on(tmp_path):
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        noise = rng.uniform(-0.5, 0.5, 2_000_000)
+        soundfile.write(tmp_path / "in" / f"{number:02}.wav", noise, 48_000)
+    staging = tmp_path / ".d.partial" / "staging"
+    command = ("experiments.prepare", f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'd'}")
+    process = start(*command)
+    while len(list(staging.glob("*.json"))) < 5:
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    done = {file: file.stat().st_mtime_ns for file in staging.glob("*.json")}
+    assert 5 <= len(done) < 40
+    assert not (tmp_path / "d").exists()
+    process = start(*command)
+    while process.poll() is None:
+        for file in done:
+            with contextlib.suppress(FileNotFoundError):  # removed when all is done
+                assert file.stat().st_mtime_ns == done[file]
+        time.sleep(0.02)
+    assert process.returncode == 0, process.communicate()
+    assert "40 went in" in process.communicate()[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "in"]
 
 
 def test_evaluate_ends_with_one_json_object(workdir):
@@ -186,8 +228,16 @@ def test_help_teaches(name):
 MISTAKES = {
     "prepare --input={tmp}/missing --output={tmp}/d": "input={tmp}/missing: must be an existing",
     "prepare --input={tmp} --output={tmp}/d": "input={tmp}: holds no audio file",
-    "prepare --input={recordings}": "Flag --output must have a value other than None",
-    "prepare --input={recordings} --output={dataset}": "{dataset}: exists already",
+    "prepare --input={recordings}": "--output and --input (or --dataset) must be given",
+    "prepare --input={recordings} --output={dataset}": "{dataset}: exists already, made with",
+    "prepare --input={recordings} --output={workdir}": "{workdir}: exists already; remove it",
+    "prepare --input={recordings} --output={tmp}/d --gain=louder": "flag --gain=louder",
+    "prepare --input={recordings} --output={tmp}/d --split_by=folder": "split_by=folder: 0.wav",
+    "prepare --input={recordings} --output={tmp}/d --test_list=x": "must be given together",
+    "prepare --dataset=blizzard --output={tmp}/d": "dataset=blizzard: cannot be downloaded",
+    "prepare --dataset=sc09 --input={recordings} --output={tmp}/d": "must hold Speech Commands",
+    "prepare --dataset=sc09 --split_by=clip --output={tmp}/d": "split_by: must be left out",
+    "prepare --describe={tmp}": "data.path={tmp}: no dataset there",
     "prepare --input={recordings} --output={tmp}/d --sample_rate=x": "flag --sample_rate=x",
     "prepare --input={recordings} --output={tmp}/d --clip_s=0": "clip_s=0.0: must be greater",
     "prepare --input={recordings} --output={recordings}/0.wav/d": "0.wav",

@@ -11,7 +11,9 @@ from samplernn_jax.config import (
     SampleConfig,
     TrainConfig,
 )
-from samplernn_jax.data.build import BuildSettings, Recording, build_dataset
+from samplernn_jax.data.build import build_dataset
+from samplernn_jax.data.recordings import Found, of_waveform
+from samplernn_jax.data.settings import BuildSettings
 from tests.models import TINY
 
 RATE = 1000
@@ -23,8 +25,8 @@ def make_dataset(path, clip_s=0.3):
     for number in range(12):
         seconds = np.arange(500 + 111 * number) / RATE
         tone = 0.7 * np.sin(2 * np.pi * (50 + 30 * (number % 2)) * seconds)
-        recordings.append(Recording(f"tone{number}", [tone.astype(np.float32)]))
-    build_dataset(recordings, path, BuildSettings(sample_rate_hz=RATE, clip_s=clip_s))
+        recordings.append(of_waveform(f"tone{number}", tone.astype(np.float32), RATE))
+    build_dataset(Found(recordings), path, BuildSettings(sample_rate_hz=RATE, clip_s=clip_s))
     return path
 
 

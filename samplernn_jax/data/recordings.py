@@ -1,0 +1,199 @@
+"""Finding recordings: files, folders and lists of them."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from samplernn_jax import audio
+from samplernn_jax.data.dataset import SPLITS
+
+# Audio that libsndfile does not read: passing it over in silence would surprise.
+_FOREIGN = frozenset({".aac", ".m4a", ".mka", ".mp4", ".webm", ".wma", ".ape", ".wv", ".amr"})
+
+_SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
+
+
+class Recording(NamedTuple):
+    """Something to read audio from.
+
+    Attributes:
+        name: its path relative to the input, unique among the recordings of a dataset.
+        open: starts reading; may raise ValueError.
+        fingerprint: changes when the recording does; empty where nothing tells.
+        split: "train", "valid" or "test" where that is given.
+    """
+
+    name: str
+    open: Callable[[], AbstractContextManager[audio.Stream]]
+    fingerprint: str = ""
+    split: str | None = None
+
+
+class Found(NamedTuple):
+    """What there is in an input.
+
+    Attributes:
+        recordings: sorted by name.
+        rejected: (name, reason) of what looks like audio and cannot be read.
+        num_ignored: files that do not look like audio.
+    """
+
+    recordings: Sequence[Recording]
+    rejected: Sequence[tuple[str, str]] = ()
+    num_ignored: int = 0
+
+
+def of_waveform(name: str, waveform: audio.Waveform, sample_rate_hz: int) -> Recording:
+    """A recording in memory."""
+    blocks = [waveform[:, None]]
+    return Recording(name, lambda: nullcontext(audio.Stream(sample_rate_hz, 1, iter(blocks))))
+
+
+def of_file(name: str, path: Path, split: str | None = None) -> Recording:
+    """A recording in a file.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    stat = path.stat()
+    fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    return Recording(name, partial(audio.open_stream, path), fingerprint, split)
+
+
+def find(inputs: Sequence[Path], leave_out: Path) -> Found:
+    """Recordings of files, folders and lists.
+
+    Folders are searched to any depth, through symbolic links too, but each file is taken once.
+    A list is a text file, .txt or .m3u, with a path on each line, relative to the list.
+
+    Args:
+        inputs: the files, folders and lists.
+        leave_out: a folder that is not searched, the one to be made.
+
+    Raises:
+        ValueError: an input does not exist, or there is no recording in all of them.
+    """
+    recordings: dict[Path, Recording] = {}  # by what the path leads to
+    rejected: list[tuple[str, str]] = []
+    num_ignored = 0
+    for given in inputs:
+        prefix = f"{given.name}/" if len(inputs) > 1 and given.is_dir() else ""
+        for name, path, explicit in _files(given, leave_out.resolve(), rejected):
+            ending = path.suffix.lower()
+            if not (explicit or ending in audio.extensions()):
+                if ending in _FOREIGN:
+                    rejected.append((prefix + name, f"{ending} is not a format that is read here"))
+                else:
+                    num_ignored += 1
+                continue
+            try:
+                recordings.setdefault(path.resolve(), of_file(prefix + name, path))
+            except (OSError, RuntimeError) as error:
+                rejected.append((prefix + name, f"cannot be read ({error})"))
+    if not recordings:
+        where = ", ".join(map(str, inputs))
+        passed_over = f"; passed over {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
+        raise ValueError(
+            f"input={where}: holds no audio file (such as .wav, .flac, .ogg, .mp3 or .aiff)"
+            + passed_over
+        )
+    return Found(_with_unique_names(recordings.values()), rejected, num_ignored)
+
+
+def _files(
+    given: Path, leave_out: Path, rejected: list[tuple[str, str]]
+) -> Iterator[tuple[str, Path, bool]]:
+    """Name, path, and whether the user named the file itself, of every file of an input."""
+    if given.is_dir():
+        for path in _walk(given, leave_out, rejected):
+            yield path.relative_to(given).as_posix(), path, False
+    elif given.suffix.lower() in (".txt", ".m3u", ".m3u8") and given.is_file():
+        for line in _lines(given):
+            yield line, given.parent / line, True
+    elif given.exists():
+        yield given.name, given, True
+    else:
+        raise ValueError(f"input={given}: must be an existing file, folder or list of files")
+
+
+def _walk(folder: Path, leave_out: Path, rejected: list[tuple[str, str]]) -> Iterator[Path]:
+    """Every file below a folder but hidden ones; a loop of links is walked once."""
+
+    def unreadable(error: OSError) -> None:
+        name = Path(error.filename).relative_to(folder).as_posix()
+        rejected.append((name, f"folder cannot be read ({error.strerror})"))
+
+    seen = {leave_out}
+    for at, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        if (real := Path(at).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(at, name)
+            if not name.startswith(".") and (path.is_file() or path.is_symlink()):
+                yield path
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a text file but empty ones and comments.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: cannot be read as a list of files ({error})") from error
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _with_unique_names(recordings: Iterable[Recording]) -> list[Recording]:
+    """Sorted by name; of equal names the second becomes "name (2)", and so on."""
+    counts: dict[str, int] = {}
+    unique = []
+    for recording in sorted(recordings, key=lambda r: (r.name, r.fingerprint)):
+        counts[recording.name] = count = counts.get(recording.name, 0) + 1
+        name = recording.name if count == 1 else f"{recording.name} ({count})"
+        unique.append(recording._replace(name=name))
+    return unique
+
+
+def split_by_folder(recordings: Sequence[Recording]) -> list[Recording]:
+    """Gives every recording the split that its first folder names.
+
+    Raises:
+        ValueError: a recording is in none of the folders train, valid (or validation) and test.
+    """
+    for recording in recordings:
+        if recording.name.split("/")[0] not in _SPLIT_FOLDERS:
+            raise ValueError(
+                f"split_by=folder: {recording.name} must be in one of the folders "
+                f"{', '.join(_SPLIT_FOLDERS)} of the input"
+            )
+    return [r._replace(split=_SPLIT_FOLDERS[r.name.split("/")[0]]) for r in recordings]
+
+
+def split_by_lists(recordings: Sequence[Recording], lists: dict[str, Path]) -> list[Recording]:
+    """Gives the recordings that a list names its split, and all others "train".
+
+    Args:
+        recordings: all of them.
+        lists: of the splits valid and test, text files with the name of a recording on each line.
+
+    Raises:
+        ValueError: a list cannot be read, names what there is not, or what another names too.
+    """
+    splits: dict[str, str] = {}
+    names = {recording.name for recording in recordings}
+    for split in SPLITS[1:]:
+        for line in _lines(lists[split]):
+            if line not in names:
+                raise ValueError(f"{lists[split]}: names {line!r}, which is not among the inputs")
+            if splits.setdefault(line, split) != split:
+                raise ValueError(f"{lists[split]}: names {line!r}, as the other list does")
+    return [r._replace(split=splits.get(r.name, "train")) for r in recordings]

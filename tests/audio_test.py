@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import soundfile
+
+from samplernn_jax import audio
+
+RATE = 8000
+
+
+def tone(seconds, rate=RATE, hz=440.0, peak=0.5):
+    return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+
+
+def read_what_can_be(path, rate=RATE, channel=0):
+    """The samples up to the damage, and the damage."""
+    blocks = []
+    with audio.open_stream(path) as stream:
+        try:
+            for block in audio.resampled(stream, rate, channel):
+                blocks.append(block)
+        except audio.DamagedError as error:
+            return np.concatenate(blocks), str(error)
+    return np.concatenate(blocks), ""
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 192_000])
+def test_reading_keeps_pitch_and_length_whatever_the_rate(tmp_path, rate):
+    soundfile.write(tmp_path / "tone.wav", tone(2, rate), rate)
+    waveform = audio.read(tmp_path / "tone.wav", RATE)
+    assert waveform.dtype == np.float32
+    assert len(waveform) == pytest.approx(2 * RATE, abs=2)
+    spectrum = np.abs(np.fft.rfft(waveform))
+    assert np.argmax(spectrum) * RATE / len(waveform) == pytest.approx(440, abs=1)
+    assert np.abs(waveform[1000:-1000]).max() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [
+        ("wav", {"subtype": "PCM_U8"}),
+        ("wav", {"subtype": "PCM_24"}),
+        ("wav", {"subtype": "DOUBLE"}),
+        ("flac", {}),
+        ("ogg", {}),
+        ("ogg", {"subtype": "OPUS"}),
+        ("mp3", {}),
+        ("aiff", {}),
+        ("w64", {}),
+    ],
+)
+def test_every_format_and_width_of_libsndfile_is_read(tmp_path, ending, options):
+    file = tmp_path / f"tone.{ending}"
+    soundfile.write(file, tone(1), RATE, **options)
+    waveform = audio.read(file, RATE)
+    assert len(waveform) == pytest.approx(RATE, abs=2)
+    assert np.sqrt(np.mean(waveform**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
+
+
+def test_a_file_is_known_by_its_content_not_by_its_ending(tmp_path):
+    soundfile.write(tmp_path / "tone.mp3", tone(1), RATE, format="FLAC")
+    assert len(audio.read(tmp_path / "tone.mp3", RATE)) == RATE
+
+
+def test_channels_are_mixed_down_or_picked(tmp_path):
+    channels = np.stack([tone(1, peak=0.1 * number) for number in range(6)], axis=1)
+    soundfile.write(tmp_path / "six.wav", channels, RATE, subtype="FLOAT")
+    for channel, expected in ((0, channels.mean(axis=1)), (1, 0 * tone(1)), (6, channels[:, 5])):
+        waveform, _ = read_what_can_be(tmp_path / "six.wav", channel=channel)
+        np.testing.assert_allclose(waveform, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="has 6 channels, so there is no channel=7"):
+        read_what_can_be(tmp_path / "six.wav", channel=7)
+
+
+def test_values_over_one_are_kept(tmp_path):
+    soundfile.write(tmp_path / "hot.wav", tone(1, peak=3.0), RATE, subtype="FLOAT")
+    assert audio.read(tmp_path / "hot.wav", RATE).max() == pytest.approx(3.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_no_number_is_named_with_its_time(tmp_path, value):
+    waveform = tone(1)
+    waveform[4000] = value
+    soundfile.write(tmp_path / "x.wav", waveform, RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"x.wav: holds a value .* at 0.500 s"):
+        audio.read(tmp_path / "x.wav", RATE)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "mp3"])
+def test_a_truncated_file_is_read_up_to_the_damage(tmp_path, ending):
+    whole, cut = tmp_path / f"whole.{ending}", tmp_path / f"cut.{ending}"
+    soundfile.write(whole, tone(10), RATE)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    waveform, damage = read_what_can_be(cut)
+    assert "ends early" in damage or "is damaged" in damage
+    assert 4 * RATE < len(waveform) < 7 * RATE
+    expected, _ = read_what_can_be(whole)
+    np.testing.assert_allclose(waveform[:RATE], expected[:RATE], atol=1e-6)
+    with pytest.raises(ValueError, match=f"cut.{ending}"):
+        audio.read(cut, RATE)
+
+
+def test_a_recorder_that_did_not_learn_the_length_made_a_whole_file(tmp_path):
+    file = tmp_path / "piped.wav"
+    soundfile.write(file, tone(1), RATE, subtype="PCM_16")
+    content = bytearray(file.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    file.write_bytes(content)
+    assert len(audio.read(file, RATE)) == RATE
+
+
+@pytest.mark.parametrize("ending", ["mp3", "ogg", "flac"])
+def test_no_piece_ends_with_a_jump(tmp_path, ending):
+    seconds = 60  # several blocks of what is read at once
+    soundfile.write(tmp_path / f"x.{ending}", tone(seconds), RATE)
+    waveform = audio.read(tmp_path / f"x.{ending}", RATE)[RATE // 10 : -RATE // 10]
+    assert np.abs(np.diff(waveform)).max() < 1.1 * np.abs(np.diff(tone(1))).max()
+
+
+def test_a_part_of_a_file_is_read(tmp_path):
+    soundfile.write(tmp_path / "x.wav", tone(1), RATE)
+    with audio.open_stream(tmp_path / "x.wav", start=100, num_frames=50) as stream:
+        part = np.concatenate(list(audio.resampled(stream, RATE)))
+    np.testing.assert_array_equal(part, audio.read(tmp_path / "x.wav", RATE)[100:150])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"RIFF no audio at all", "cannot be read as audio"),
+        (None, "No such file"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_the_reason(tmp_path, content, reason):
+    if content is not None:
+        (tmp_path / "x.wav").write_bytes(content)
+    with pytest.raises(ValueError, match=f"x.wav: .*{reason}"):
+        audio.read(tmp_path / "x.wav", RATE)
+
+
+def test_a_recording_without_samples_is_named(tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.zeros(0), RATE)
+    with pytest.raises(ValueError, match=r"x\.wav: holds no audio"):
+        audio.read(tmp_path / "x.wav", RATE)
+
+
+def test_an_error_in_the_readers_own_code_is_not_taken_for_the_files(tmp_path):
+    soundfile.write(tmp_path / "x.wav", tone(1), RATE)
+    with pytest.raises(OSError, match="disk full"), audio.open_stream(tmp_path / "x.wav"):
+        raise OSError("disk full")
+
+
+def test_written_audio_reads_back(tmp_path):
+    waveform = tone(0.1).astype(np.float32)
+    audio.write(tmp_path / "new" / "x.wav", waveform, RATE)
+    np.testing.assert_allclose(audio.read(tmp_path / "new" / "x.wav", RATE), waveform, atol=4e-5)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.wav"]
