@@ -26,11 +26,12 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import cli
-from samplernn_jax.data import named, recordings, report
-from samplernn_jax.data.build import build_dataset
 from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
-from samplernn_jax.data.settings import GAIN_SCOPES, GAINS, BuildSettings
-from samplernn_jax.data.staging import Progress
+from samplernn_jax.data.named import recipes
+from samplernn_jax.data.preparation import recordings, report
+from samplernn_jax.data.preparation.build import build_dataset
+from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
+from samplernn_jax.data.preparation.staging import Progress
 
 _DEFAULT = BuildSettings()
 
@@ -43,9 +44,9 @@ _INPUT = flags.DEFINE_multi_string(
 _DATASET = flags.DEFINE_enum(
     "dataset",
     None,
-    sorted(named.DATASETS),
+    sorted(recipes.DATASETS),
     "A dataset that goes by its name. "
-    + " ".join(f"{name}: {it.about} ({it.licence})." for name, it in named.DATASETS.items())
+    + " ".join(f"{name}: {it.about} ({it.licence})." for name, it in recipes.DATASETS.items())
     + " It is downloaded unless --input names the folder where it is. Flags that are not given "
     "are set as its users do.",
 )
@@ -168,7 +169,7 @@ def _lists() -> dict[str, Path]:
 def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSettings]:
     """A dataset that goes by its name, and how it is prepared where flags do not say otherwise."""
     del output
-    name, dataset = _DATASET.value, named.DATASETS[_DATASET.value]
+    name, dataset = _DATASET.value, recipes.DATASETS[_DATASET.value]
     for flag in ("split_by", "valid_list", "test_list"):
         if flags.FLAGS[flag].present:
             raise ValueError(f"{flag}: must be left out with --dataset={name}, which has a split")
@@ -182,7 +183,7 @@ def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSet
     settings = dataclasses.replace(dataset.settings, **given)
     print(f"{name}: {dataset.about}. From {dataset.source}; licence: {dataset.licence}.")
     folder = Path(_INPUT.value[0]) if _INPUT.value else None
-    return named.obtain(name, folder, Path(_CACHE.value).expanduser(), progress), settings
+    return recipes.obtain(name, folder, Path(_CACHE.value).expanduser(), progress), settings
 
 
 def _describe(path: Path) -> None:

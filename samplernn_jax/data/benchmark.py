@@ -11,10 +11,10 @@ import numpy as np
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.dataset import FORMAT_VERSION, SPLITS, Dataset, info_file
+from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.data.preparation.splits import Clip
+from samplernn_jax.data.preparation.writing import Levels, write_split
 from samplernn_jax.data.segments import prefetch, training_segments
-from samplernn_jax.data.settings import BuildSettings
-from samplernn_jax.data.splits import Clip
-from samplernn_jax.data.writing import Levels, write_split
 from samplernn_jax.files import new_folder, write_json
 
 _WARM_UP_STEPS = 3

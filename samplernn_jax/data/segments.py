@@ -142,6 +142,9 @@ def training_segments(
         seed: of the order of the clips.
         start_step: the first step.
         rows: the rows to read, such as those of one host; None for all.
+
+    Raises:
+        ValueError: seq_len is not a multiple of the top frame size.
     """
     return _segments(
         split, batch_size, seq_len, model, split.training_order(seed), start_step, rows
@@ -169,6 +172,10 @@ def _segments(
     rows: range | None,
 ) -> Iterator[Segment]:
     frame_size, overlap = model.top_frame_size, model.overlap
+    if seq_len % frame_size:
+        raise ValueError(
+            f"seq_len={seq_len}: must be a multiple of the top frame size {frame_size}"
+        )
     steps = schedule(split.lengths, batch_size, seq_len, frame_size, overlap, order, start_step)
     mine = range(batch_size) if rows is None else rows
     return (cut(split, pieces, mine, seq_len, model) for pieces in steps)

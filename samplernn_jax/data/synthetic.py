@@ -10,7 +10,7 @@ that any of them sounds well.
 import numpy as np
 
 from samplernn_jax.audio import Waveform
-from samplernn_jax.data.recordings import Found, of_waveform
+from samplernn_jax.data.preparation.recordings import Found, of_waveform
 
 SAMPLE_RATE_HZ = 8_000
 MELODY_S = 4.0

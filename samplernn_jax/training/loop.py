@@ -16,11 +16,11 @@ from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.baselines import Baselines, baselines, bigram_counts
-from samplernn_jax.data.build import build_dataset
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
+from samplernn_jax.data.preparation.build import build_dataset
+from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
-from samplernn_jax.data.settings import BuildSettings
 from samplernn_jax.plots import learning_curve
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
@@ -85,7 +85,11 @@ def _open_dataset(config: ExperimentConfig, workdir: Workdir, report: Report) ->
         build_dataset(
             synthetic.melodies(config.data.synthetic_minutes, config.seed),
             path,
-            BuildSettings(sample_rate_hz=synthetic.SAMPLE_RATE_HZ, clip_s=synthetic.MELODY_S),
+            BuildSettings(
+                sample_rate_hz=synthetic.SAMPLE_RATE_HZ,
+                clip_s=synthetic.MELODY_S,
+                remove_dc=False,  # would make equal notes of two melodies unequal
+            ),
         )
     return open_dataset(path, config.data)
 

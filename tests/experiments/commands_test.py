@@ -162,6 +162,19 @@ def test_a_killed_preparation_goes_on(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "in"]
 
 
+def test_a_full_disk_is_one_sentence_and_nothing_appears(tmp_path):
+    (tmp_path / "in").mkdir()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 100_000)
+    soundfile.write(tmp_path / "in" / "x.wav", noise, 16_000)
+    limited = f"ulimit -f 100; {sys.executable} -m experiments.prepare"
+    command = f"{limited} --input={tmp_path}/in --output={tmp_path}/d"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "d: cannot be written (File too large); what was done so far is kept" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_evaluate_ends_with_one_json_object(workdir):
     code, output, errors = run("experiments.evaluate", f"--workdir={workdir}", "--split=valid")
     assert code == 0, errors

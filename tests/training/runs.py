@@ -11,9 +11,9 @@ from samplernn_jax.config import (
     SampleConfig,
     TrainConfig,
 )
-from samplernn_jax.data.build import build_dataset
-from samplernn_jax.data.recordings import Found, of_waveform
-from samplernn_jax.data.settings import BuildSettings
+from samplernn_jax.data.preparation.build import build_dataset
+from samplernn_jax.data.preparation.recordings import Found, of_waveform
+from samplernn_jax.data.preparation.settings import BuildSettings
 from tests.models import TINY
 
 RATE = 1000

@@ -9,7 +9,7 @@ import numpy as np
 
 from samplernn_jax.audio import Waveform
 from samplernn_jax.data.dataset import checksum, lengths_file, shard_file
-from samplernn_jax.data.splits import Clip
+from samplernn_jax.data.preparation.splits import Clip
 
 _SCALE = np.iinfo(np.int16).max
 _SHARD_SAMPLES = 2**29  # 1 GiB

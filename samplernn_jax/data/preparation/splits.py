@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from samplernn_jax.data.dataset import SPLITS
-from samplernn_jax.data.settings import BuildSettings
+from samplernn_jax.data.preparation.settings import BuildSettings
 
 # With fewer recordings than this a split by recording would hold out one or two odd ones.
 _MIN_RECORDINGS = 10

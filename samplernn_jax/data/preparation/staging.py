@@ -18,8 +18,8 @@ from jaxtyping import Float64
 
 from samplernn_jax import audio
 from samplernn_jax.audio import Frames, Waveform
-from samplernn_jax.data.recordings import Recording
-from samplernn_jax.data.settings import BuildSettings
+from samplernn_jax.data.preparation.recordings import Recording
+from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.files import replace_file, write_json
 
 Progress = Callable[[str, int, int], None]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from samplernn_jax.data import recordings
+from samplernn_jax.data.preparation import recordings
 
 RATE = 8000
 
@@ -93,6 +93,14 @@ def test_a_folder_that_may_not_be_read_is_named(folder):
     (folder / "locked").chmod(0o755)
     assert names(found) == ["a.wav"]
     assert found.rejected == [("locked", "folder cannot be read (Permission denied)")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named_with_the_reason(folder):
+    write(folder / "a.wav").chmod(0)
+    (recording,) = find(folder).recordings
+    with pytest.raises(ValueError, match=r"cannot be read \(Permission denied\)"):
+        recording.open().__enter__()
 
 
 def test_the_output_inside_the_input_is_not_searched(folder):

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 
 from samplernn_jax import audio
-from samplernn_jax.data import recordings
-from samplernn_jax.data.build import build_dataset
 from samplernn_jax.data.dataset import Dataset, damaged_files
-from samplernn_jax.data.recordings import Found, Recording, of_waveform
-from samplernn_jax.data.settings import BuildSettings
+from samplernn_jax.data.preparation import recordings
+from samplernn_jax.data.preparation.build import build_dataset
+from samplernn_jax.data.preparation.recordings import Found, Recording, of_waveform
+from samplernn_jax.data.preparation.settings import BuildSettings
 
 RATE = 8000
 
@@ -228,7 +228,7 @@ def broken_after(num_recordings, error):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
 def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, error):
     found, _ = broken_after(12, error)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error), match=r"^$|d: cannot be written \(No space left\); what was"):
         build_dataset(found, tmp_path / "d", settings(), workers=1)
     assert not (tmp_path / "d").exists()
     found, readings = broken_after(12, None)

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from samplernn_jax.data import splits
-from samplernn_jax.data.settings import BuildSettings
-from samplernn_jax.data.splits import Clip
+from samplernn_jax.data.preparation import splits
+from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.data.preparation.splits import Clip
 
 SETTINGS = BuildSettings(sample_rate_hz=1000, clip_s=1.0, min_clip_s=0.1)
 

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler
 import numpy as np
 import pytest
 
-from samplernn_jax.data import download as module
-from samplernn_jax.data.download import download
-from tests.data.served import serving
+from samplernn_jax.data.named import download as module
+from samplernn_jax.data.named.download import download
+from tests.data.named.served import serving
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SIZE = len(CONTENT)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from samplernn_jax.data import loudness
+from samplernn_jax.data.preparation import loudness
 
 
 def sine(rate, seconds, hz=997.0, peak_db=0.0):

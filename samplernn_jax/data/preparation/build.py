@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 
 from samplernn_jax.audio import Waveform
-from samplernn_jax.data import health, loudness, silence, splits
 from samplernn_jax.data.dataset import (
     FORMAT_VERSION,
     info_file,
     read_info,
     recordings_file,
 )
-from samplernn_jax.data.recordings import Found, Recording
-from samplernn_jax.data.settings import BuildSettings
-from samplernn_jax.data.splits import Clip
-from samplernn_jax.data.staging import Progress, Staged, stage
-from samplernn_jax.data.writing import Levels, write_split
+from samplernn_jax.data.preparation import health, loudness, silence, splits
+from samplernn_jax.data.preparation.recordings import Found, Recording
+from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.data.preparation.splits import Clip
+from samplernn_jax.data.preparation.staging import Progress, Staged, stage
+from samplernn_jax.data.preparation.writing import Levels, write_split
 from samplernn_jax.files import write_json
 
 _BLOCK = 2**20
@@ -63,7 +63,7 @@ def build_dataset(
     Raises:
         ValueError: `output` exists and is something else, no recording can be used, or a split
             would be empty.
-        OSError: the disk is full, for instance. What was done so far is kept beside the output.
+        OSError: the disk is full, for instance; what was done so far is kept beside the output.
     """
     digest = _digest(found.recordings)
     if output.exists():
@@ -88,8 +88,13 @@ def build_dataset(
         }
         write_json(info_file(dataset), info)
     except ValueError:
-        shutil.rmtree(work)
+        shutil.rmtree(work, ignore_errors=True)
         raise
+    except OSError as error:
+        raise OSError(
+            f"{output}: cannot be written ({error.strerror or error}); what was done so far is "
+            f"kept in {work}, so make room and run the same command again, or remove it"
+        ) from error
     dataset.rename(output)
     shutil.rmtree(work)
     return info

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from samplernn_jax.data import silence
+from samplernn_jax.data.preparation import silence
 
 RATE = 1000  # so a window has 20 samples
 

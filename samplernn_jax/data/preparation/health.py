@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from samplernn_jax.data.settings import BuildSettings
-from samplernn_jax.data.staging import Staged
+from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.data.preparation.staging import Staged
 
 _ENOUGH_S = 600
 _OFFSET = 0.01

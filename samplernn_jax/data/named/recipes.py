@@ -21,14 +21,14 @@ from functools import partial
 from pathlib import Path
 
 from samplernn_jax import audio
-from samplernn_jax.data import recordings
-from samplernn_jax.data.archives import extract
 from samplernn_jax.data.dataset import SPLITS
-from samplernn_jax.data.download import download
 from samplernn_jax.data.legacy import shuffled
-from samplernn_jax.data.recordings import Found, Recording
-from samplernn_jax.data.settings import BuildSettings
-from samplernn_jax.data.staging import Progress
+from samplernn_jax.data.named.archives import extract
+from samplernn_jax.data.named.download import download
+from samplernn_jax.data.preparation import recordings
+from samplernn_jax.data.preparation.recordings import Found, Recording
+from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.data.preparation.staging import Progress
 
 _ARCHIVE_ORG = "https://archive.org"
 _HUGGING_FACE = "https://huggingface.co/datasets/krandiash"

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from samplernn_jax.data.archives import extract
+from samplernn_jax.data.named.archives import extract
 
 FILES = {"a/x.wav": b"x" * 1000, "a/b/y.wav": b"y" * 500, "list.txt": b"a/x.wav\n"}
 

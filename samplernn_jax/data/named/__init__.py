@@ -1,0 +1,1 @@
+"""Datasets that go by a name, and how they are downloaded."""

@@ -1,0 +1,1 @@
+"""Recordings -> a dataset on disk."""
