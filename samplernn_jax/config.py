@@ -26,6 +26,7 @@ OUTPUT_ACTIVATIONS = ("relu", "none")
 NORMALIZATIONS = ("dataset", "legacy")
 MAX_SEED = 2**31
 MAPS = ("shard_map", "pmap")
+SCHEDULES = ("constant", "cosine", "exponential")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,22 +200,57 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam on element-wise clipped gradients of the bits per sample, as in the original.
+    """Adam on clipped gradients of the bits per sample; the defaults are the original's.
 
     Attributes:
-        learning_rate: Adam's step size.
-        clip_value: every element of the gradient is clipped to [-clip_value, clip_value].
+        learning_rate: Adam's step size, at its highest.
+        schedule: "constant"; "cosine", which falls to `decay_rate` times the learning rate in
+            `decay_steps` and stays there; or "exponential", which falls by that factor every
+            `decay_steps`.
+        warmup_steps: steps in which the learning rate rises evenly to its highest, before the
+            schedule begins.
+        decay_steps: see `schedule`.
+        decay_rate: see `schedule`.
+        clip_value: every element of the gradient is clipped to [-clip_value, clip_value]; 0 for
+            no such limit.
+        clip_norm: the whole gradient is scaled down to this norm, after `clip_value`; 0 for no
+            such limit.
+        ema_decay: keep a moving average of the parameters, of which so much stays at each step,
+            such as 0.999, and evaluate and sample from it; 0 for none.
         independent_preds_weight: weight of the bits per sample of the independent predictions in
             what is minimised; above 0 it needs model.independent_preds.
     """
 
     learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    decay_rate: float = 0.1
     clip_value: float = 1.0
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
     independent_preds_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        require_positive(self, "learning_rate", "clip_value")
-        require_not_negative(self, "independent_preds_weight")
+        require_positive(self, "learning_rate")
+        require_one_of(self, "schedule", SCHEDULES)
+        require_not_negative(
+            self,
+            *("warmup_steps", "decay_steps", "clip_value", "clip_norm"),
+            "independent_preds_weight",
+        )
+        require(
+            self.schedule == "constant" or self.decay_steps > 0,
+            f"decay_steps={self.decay_steps}: must be greater than 0 with "
+            f"schedule={self.schedule!r}",
+        )
+        for name in ("decay_rate", "ema_decay"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name}={value}: must be at least 0 and less than 1")
+        require(
+            self.schedule != "exponential" or self.decay_rate > 0,
+            f"decay_rate={self.decay_rate}: must be greater than 0 with schedule='exponential'",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +265,8 @@ class TrainConfig:
             beginnings of the longest clips; 0 means the whole split.
         keep_latest: how many of the latest checkpoints are kept.
         keep_best: how many of the best checkpoints by validation bits are kept.
+        max_skipped: a step whose bits or gradients are not finite changes nothing; after so many
+            of them in a row the run stops.
     """
 
     num_steps: int = 100_000
@@ -237,9 +275,13 @@ class TrainConfig:
     valid_segments: int = 0
     keep_latest: int = 2
     keep_best: int = 1
+    max_skipped: int = 10
 
     def __post_init__(self) -> None:
-        require_positive(self, "num_steps", "log_every", "valid_every", "keep_latest", "keep_best")
+        require_positive(
+            self,
+            *("num_steps", "log_every", "valid_every", "keep_latest", "keep_best", "max_skipped"),
+        )
         require_not_negative(self, "valid_segments")
 
 

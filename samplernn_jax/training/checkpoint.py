@@ -1,7 +1,8 @@
 """Checkpoints on disk: the only module that imports orbax.
 
-A checkpoint holds two items: `params`, all that evaluation and sampling read, and `rest`, what
-training needs on top to go on exactly (optimizer, carry, step). Step 0 is an imported model, which
+A checkpoint holds two items: `params`, all that evaluation and sampling read (the moving average,
+if there is one), and `rest`, what training needs on top to go on exactly (optimizer, carry, step,
+and the parameters themselves where `params` is their average). Step 0 is an imported model, which
 has no `rest`.
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, CustomSteps, LatestN
 
@@ -74,17 +76,22 @@ class Checkpoints:
         )
         if self.latest_step == IMPORTED_STEP:
             del abstract["rest"]
-        items = self._manager.restore(
+        items: dict[str, Any] = self._manager.restore(
             self.latest_step,
             args=ocp.args.Composite(
                 **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
             ),
         )
         if self.latest_step == IMPORTED_STEP:
-            return like._replace(state=like.state._replace(params=items["params"]))
+            state = like.state._replace(params=items["params"])
+            if state.average is not None:
+                state = state._replace(average=jax.tree.map(jnp.copy, state.params))
+            return like._replace(state=state)
         rest = items["rest"]
-        state = TrainState(rest["step"], items["params"], rest["opt_state"])
-        return Position(state, rest["carry"])
+        carry = rest.pop("carry")
+        if like.state.average is None:
+            return Position(TrainState(params=items["params"], average=None, **rest), carry)
+        return Position(TrainState(average=items["params"], **rest), carry)
 
 
 def save_imported(workdir: Workdir, params: Params) -> None:
@@ -132,8 +139,11 @@ def restore_params(
 
 def _items(position: Position) -> dict[str, Any]:
     state, carry = position
-    rest = {"step": state.step, "opt_state": state.opt_state, "carry": carry}
-    return {"params": state.params, "rest": rest}
+    rest = {**state._asdict(), "carry": carry}
+    del rest["average"]
+    if state.average is None:
+        del rest["params"]
+    return {"params": state.best_params, "rest": rest}
 
 
 def _valid_bits(metrics: dict[str, float]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from samplernn_jax.architectures import initial_carry
+from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.baselines import Baselines, baselines, bigram_counts
@@ -27,7 +27,6 @@ from samplernn_jax.sampling.output import write_sequences
 from samplernn_jax.training.checkpoint import Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.metrics import MetricsWriter, read_metrics
-from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import (
     Step,
     check_batch_size,
@@ -96,8 +95,8 @@ def _open_dataset(config: ExperimentConfig, workdir: Workdir, report: Report) ->
 
 def _start(config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints) -> Position:
     """The latest checkpoint, or a fresh start."""
-    key = jax.random.key(config.seed)
-    state = init_state(config.model, make_optimizer(config.optimizer), key)
+    params = init_params(config.model, jax.random.key(config.seed))
+    state = init_state(config.optimizer, params)
     carry = initial_carry(config.model, state.params, config.data.batch_size)
     fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
     return fresh if checkpoints.latest_step is None else checkpoints.restore(like=fresh)
@@ -196,13 +195,30 @@ class Trainer:
         values = self.window.take(wait)
         if values:
             bar.set_postfix_str(
-                f"{values['train_bits']:.3f} bits, {values['samples_per_s']:,.0f} samples/s"
+                f"{values.get('train_bits', math.nan):.3f} bits, "
+                f"{values['samples_per_s']:,.0f} samples/s"
             )
-            _check_finite(step, values["train_bits"])
+            self._check_skipped(step, values)
             self.writer.scalars(step if wait else step - 1, values)
 
+    def _check_skipped(self, step: int, values: dict[str, float]) -> None:
+        """Warns of steps that were skipped, and stops where nothing else happens any more."""
+        if "skipped_steps" not in values:
+            return
+        in_a_row = self.window.skipped_in_a_row
+        if in_a_row >= self.config.train.max_skipped:
+            raise ValueError(
+                f"step {step}: the bits or gradients of the last {in_a_row} steps were not finite; "
+                "lower optimizer.learning_rate, or set optimizer.clip_norm=1, and run again, which "
+                "goes on from the last checkpoint"
+            )
+        self.report(
+            f"step {step}: {values['skipped_steps']:.0f} steps were skipped, as their bits or "
+            "gradients were not finite."
+        )
+
     def _checkpoint(self, step: int, position: Position) -> None:
-        config, params = self.config, position.state.params
+        config, params = self.config, position.state.best_params
         result = evaluate(
             self.eval_step,
             config,
@@ -237,7 +253,7 @@ class Trainer:
 
     def _sample(self, step: int, position: Position) -> None:
         sample, rate = self.config.sample, self.dataset.sample_rate_hz
-        generator = Generator(self.config.model, local_copy(position.state.params), rate)
+        generator = Generator(self.config.model, local_copy(position.state.best_params), rate)
         sequences = generator.generate(
             jax.random.fold_in(jax.random.key(self.config.seed), step),
             sample.num_sequences,
@@ -265,6 +281,7 @@ class _Window:
 
     def __init__(self) -> None:
         self._pending: list[Metrics] = []
+        self.skipped_in_a_row = 0
         self.restart()
 
     def restart(self) -> None:
@@ -279,24 +296,33 @@ class _Window:
         self._pending.append(metrics)
 
     def take(self, wait: bool) -> dict[str, float]:
-        """Means over the finished steps, or with `wait` over all; {} where there is none."""
+        """Means over the finished steps, or with `wait` over all; {} where there is none.
+
+        Skipped steps are counted, and have no part in the means.
+        """
         count = len(self._pending) if wait else len(self._pending) - 1
         taken, self._pending = jax.device_get(self._pending[:count]), self._pending[count:]
         if not taken:
             return {}
         now = time.perf_counter()
-        targets = np.array([metrics["num_targets"] for metrics in taken], np.float64)
-        bits = np.array([metrics["bits"] for metrics in taken], np.float64)
+        columns = {
+            name: np.array([metrics[name] for metrics in taken], np.float64) for name in taken[0]
+        }
+        targets, skipped = columns["num_targets"], columns.pop("skipped")
+        self.skipped_in_a_row = int(skipped[-1])
         timed = targets[self._untimed :].sum() or targets.sum()
-        independent = [m["independent_bits"] for m in taken if "independent_bits" in m]
         values = {
-            "train_bits": float((bits * targets).sum() / max(targets.sum(), 1.0)),
-            "grad_norm": float(np.mean([metrics["grad_norm"] for metrics in taken])),
             "steps_per_s": max(len(taken) - self._untimed, 1) / (now - self._began),
             "samples_per_s": float(timed / (now - self._began)),
         }
-        if independent:
-            mean = (np.array(independent, np.float64) * targets).sum() / max(targets.sum(), 1.0)
-            values["independent_bits"] = float(mean)
+        done = skipped == 0
+        if not done.all():
+            values["skipped_steps"] = float(np.count_nonzero(~done))
+        if done.any():
+            weights = targets[done] / max(targets[done].sum(), 1.0)
+            values["train_bits"] = float(columns["bits"][done] @ weights)
+            values["grad_norm"] = float(columns["grad_norm"][done].mean())
+            if "independent_bits" in columns:
+                values["independent_bits"] = float(columns["independent_bits"][done] @ weights)
         self._began, self._untimed = now, 0
         return values

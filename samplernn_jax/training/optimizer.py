@@ -1,4 +1,4 @@
-"""The original's optimizer: Adam as lasagne has it, on element-wise clipped gradients."""
+"""The original's optimizer, Adam as lasagne has it, and what one may put around it."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,30 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """See `OptimizerConfig`."""
+    """See `OptimizerConfig`; its state has the same structure whatever the configuration."""
     return optax.chain(
-        optax.clip(config.clip_value),
+        optax.clip(config.clip_value) if config.clip_value else optax.identity(),
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         scale_by_lasagne_adam(),
-        optax.scale_by_learning_rate(config.learning_rate),
+        optax.scale_by_learning_rate(learning_rate_schedule(config)),
     )
+
+
+def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
+    """The learning rate as a function of the number of updates so far."""
+    peak = config.learning_rate
+    after: optax.Schedule
+    if config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, config.decay_steps, config.decay_rate)
+    elif config.schedule == "exponential":
+        after = optax.exponential_decay(peak, config.decay_steps, config.decay_rate)
+    else:
+        after = optax.constant_schedule(peak)
+    if config.warmup_steps == 0:
+        return after
+    # The first update takes a step already, and the last one of the warm-up the full one.
+    rising = optax.linear_schedule(peak / config.warmup_steps, peak, config.warmup_steps - 1)
+    return optax.join_schedules([rising, after], [config.warmup_steps])
 
 
 class LasagneAdamState(NamedTuple):

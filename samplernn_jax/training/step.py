@@ -13,7 +13,7 @@ import optax
 from jax import lax
 from jaxtyping import Array
 
-from samplernn_jax.architectures import init_params, make_model
+from samplernn_jax.architectures import make_model
 from samplernn_jax.config import ArchitectureConfig, ModelConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import total_bits
@@ -26,19 +26,33 @@ Metrics = dict[str, Array]
 
 
 class TrainState(NamedTuple):
-    """What training changes, apart from the carry."""
+    """What training changes, apart from the carry.
+
+    Attributes:
+        step: steps so far, skipped ones included.
+        params: the parameters.
+        opt_state: of the optimizer.
+        average: the moving average of the parameters; None without one.
+        skipped: how many steps in a row, up to now, changed nothing as something was not finite.
+    """
 
     step: Array
     params: Params
     opt_state: optax.OptState
+    average: Params | None
+    skipped: Array
+
+    @property
+    def best_params(self) -> Params:
+        """What is evaluated and sampled from: the average, if there is one."""
+        return self.params if self.average is None else self.average
 
 
-def init_state(
-    config: ArchitectureConfig, optimizer: optax.GradientTransformation, key: Array
-) -> TrainState:
-    """Fresh parameters and optimizer."""
-    params = init_params(config, key)
-    return TrainState(jnp.int32(0), params, optimizer.init(params))
+def init_state(config: OptimizerConfig, params: Params) -> TrainState:
+    """The start of a training of the given parameters."""
+    average = jax.tree.map(jnp.copy, params) if config.ema_decay else None
+    opt_state = make_optimizer(config).init(params)
+    return TrainState(jnp.int32(0), params, opt_state, average, jnp.int32(0))
 
 
 class SegmentBits(NamedTuple):
@@ -114,13 +128,26 @@ def make_train_step(
     """The per-device training step: ((state, metrics), carry) from (state, carry, segment)."""
     optimizer = make_optimizer(optimizer_config)
 
+    def update(state: TrainState, grads: Params) -> TrainState:
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            average = optax.incremental_update(params, average, 1 - optimizer_config.ema_decay)
+        return TrainState(state.step + 1, params, opt_state, average, jnp.int32(0))
+
     def train_step(
         state: TrainState, carry: Carry, segment: Segment
     ) -> tuple[tuple[TrainState, Metrics], Carry]:
-        grads, metrics, carry = gradients(config, optimizer_config, state.params, carry, segment)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return (TrainState(state.step + 1, params, opt_state), metrics), carry
+        grads, metrics, new_carry = gradients(
+            config, optimizer_config, state.params, carry, segment
+        )
+        is_finite = jnp.isfinite(metrics["bits"]) & jnp.isfinite(metrics["grad_norm"])
+        skipping = state._replace(step=state.step + 1, skipped=state.skipped + 1)
+        state, carry = optax.tree.where(
+            is_finite, (update(state, grads), new_carry), (skipping, carry)
+        )
+        return (state, {**metrics, "skipped": state.skipped}), carry
 
     return train_step
 

@@ -137,9 +137,10 @@ class Workdir:
     def check_same_run(self, info: RunInfo) -> None:
         """Makes sure that a run can go on with what was trained in this folder, if anything.
 
-        What shapes the parameters, the carry and the data order must be the same; the optimizer,
-        how long to train, how often to look and where the dataset lies may change. An imported
-        model that was not trained further yet asks for its own shape and sample rate only.
+        What shapes the parameters, the carry and the data order must be the same, and the moving
+        average; the rest of the optimizer, how long to train, how often to look and where the
+        dataset lies may change. An imported model that was not trained further yet asks for its
+        own shape and sample rate only.
 
         Raises:
             ValueError: names the first field that differs.
@@ -157,6 +158,7 @@ class Workdir:
             same += [
                 *_differences("data", old.data, config.data),
                 ("seed", old.seed, config.seed),
+                ("optimizer.ema_decay", old.optimizer.ema_decay, config.optimizer.ema_decay),
                 ("dataset_digest", old_info.dataset_digest, info.dataset_digest),
             ]
         for field, before, now in same:

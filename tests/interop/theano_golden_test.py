@@ -20,7 +20,6 @@ from samplernn_jax.interop import theano
 from samplernn_jax.model import independent_logits
 from samplernn_jax.quantization import encode
 from samplernn_jax.sampling.decode import decode, start
-from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import make_mesh, map_step
 from samplernn_jax.training.step import init_state, make_train_step
 from tests.models import apply
@@ -197,8 +196,7 @@ def test_independent_predictions_and_their_gradients(golden):
 
 def test_three_updates(golden):
     optimizer = OptimizerConfig(learning_rate=golden.meta("learning_rate"))
-    state = init_state(golden.config, make_optimizer(optimizer), jax.random.key(0))
-    state = state._replace(params=golden.params)
+    state = init_state(optimizer, golden.params)
     carry = initial_carry(golden.config, golden.params, golden.meta("batch_size"))
     mesh = make_mesh(jax.devices()[:1])
     step = map_step(make_train_step(golden.config, optimizer), mesh, "shard_map", donate=())

@@ -13,11 +13,10 @@ from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
 from samplernn_jax.training.loop import train
 from samplernn_jax.training.metrics import read_metrics
-from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir
-from tests.models import TINY
+from tests.models import TINY, init
 from tests.training.runs import RATE, make_config, make_dataset
 
 
@@ -113,9 +112,41 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
     assert wavs(tmp_path / "run")[-2:] == wavs(path)
 
 
+def test_the_moving_average_is_resumed_and_is_what_is_evaluated(data_path, tmp_path):
+    config = make_config(data_path, optimizer=OptimizerConfig(ema_decay=0.9))
+    train(config, tmp_path / "straight", lambda _: None)
+    for num_steps in (3, 6):
+        part = dataclasses.replace(config.train, num_steps=num_steps)
+        train(dataclasses.replace(config, train=part), tmp_path / "parts", lambda _: None)
+    straight, parts = all_params(tmp_path / "straight"), all_params(tmp_path / "parts")
+    jax.tree.map(np.testing.assert_array_equal, straight, parts)
+    assert entries(tmp_path / "straight")[-1] == entries(tmp_path / "parts")[-1]
+    with Checkpoints(Workdir(tmp_path / "parts"), config.train) as checkpoints:
+        mesh = make_mesh(jax.devices()[:1])
+        state = checkpoints.restore(like=fresh_position(mesh, ema_decay=0.9)).state
+    jax.tree.map(np.testing.assert_array_equal, state.average, parts)
+    assert any(
+        (a != b).any() for a, b in zip(*map(jax.tree.leaves, (state.params, parts)), strict=True)
+    )
+    with pytest.raises(ValueError, match=r"optimizer.ema_decay=0.0: workdir .* holds a run with"):
+        train(make_config(data_path), tmp_path / "parts", lambda _: None)
+
+
+def test_steps_that_are_not_finite_are_reported_and_too_many_end_the_run(data_path, tmp_path):
+    path = tmp_path / "run"
+    train(make_config(data_path, num_steps=3), path, lambda _: None)
+    reckless = make_config(data_path, num_steps=40, optimizer=OptimizerConfig(learning_rate=1e38))
+    settings = dataclasses.replace(reckless.train, valid_every=40, max_skipped=5)
+    lines = []
+    with pytest.raises(ValueError, match=r"bits or gradients of the last 5 steps were not finite"):
+        train(dataclasses.replace(reckless, train=settings), path, lines.append)
+    assert any("steps were skipped" in line for line in lines)
+    assert restore_params(Workdir(path), TINY)[0] == 3
+
+
 def test_a_diverged_run_stops_and_keeps_its_good_checkpoint(data_path, tmp_path):
     train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
-    reckless = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1e30))
+    reckless = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1e38))
     with pytest.raises(ValueError, match="training has diverged; lower optimizer"):
         train(reckless, tmp_path / "run", lambda _: None)
     assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
@@ -183,9 +214,9 @@ def test_latest_and_best_checkpoints_are_kept(tmp_path):
     assert restore_params(workdir, TINY)[0] == 2
 
 
-def fresh_position(mesh):
-    config = make_config("unused")
-    state = init_state(TINY, make_optimizer(config.optimizer), jax.random.key(0))
+def fresh_position(mesh, ema_decay=0.0):
+    config = make_config("unused", optimizer=OptimizerConfig(ema_decay=ema_decay))
+    state = init_state(config.optimizer, init(TINY, jax.random.key(0)))
     carry = initial_carry(TINY, state.params, config.data.batch_size)
     return Position(replicate(mesh, state), shard_rows(mesh, carry))
 

@@ -6,7 +6,6 @@ from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.training.evaluate import make_eval_step
-from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import (
     check_batch_size,
     make_mesh,
@@ -17,6 +16,7 @@ from samplernn_jax.training.parallel import (
 from samplernn_jax.training.step import (
     TrainState,
     gradients,
+    init_state,
     make_train_step,
     segment_bits,
 )
@@ -84,13 +84,12 @@ def test_gradients_are_those_of_the_mean_over_all_unmasked_targets():
 
 @pytest.mark.parametrize("config", [TINY, TINY_WAVENET])
 def test_training_on_eight_devices_follows_one_and_pmap_follows_shard_map(config):
-    optimizer = make_optimizer(OptimizerConfig())
-    step = make_train_step(config, OptimizerConfig())
+    optimizer = OptimizerConfig(ema_decay=0.5)
+    step = make_train_step(config, optimizer)
     segments = [random_segment(seed, config) for seed in range(4)]
 
     def train(num_devices, kind):
-        params = random_params(config)
-        state = TrainState(np.int32(0), params, optimizer.init(params))
+        state = init_state(optimizer, random_params(config))
         return run(step, num_devices, kind, state, segments, donate=(0, 1), config=config)
 
     one = train(1, "shard_map")

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +11,70 @@ from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import bits_per_sample
 from samplernn_jax.model import SampleRNN, independent_logits
-from samplernn_jax.training.optimizer import make_optimizer
 from samplernn_jax.training.parallel import make_mesh, map_step
-from samplernn_jax.training.step import gradients, init_state
-from tests.models import TINY, random_params, random_tokens
+from samplernn_jax.training.step import gradients, init_state, make_train_step
+from tests.models import TINY, init, random_params, random_tokens
 
 
 def test_the_seed_determines_the_initial_parameters():
-    optimizer = make_optimizer(OptimizerConfig())
-    first, again, other = (init_state(TINY, optimizer, jax.random.key(s)) for s in (0, 0, 1))
+    first, again, other = (init(TINY, jax.random.key(s)) for s in (0, 0, 1))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert int(first.step) == 0
     with pytest.raises(AssertionError):
-        jax.tree.map(np.testing.assert_array_equal, first.params, other.params)
+        jax.tree.map(np.testing.assert_array_equal, first, other)
+
+
+def run_steps(optimizer, segments, params=None):
+    """The states after each step on one device, and the metrics."""
+    params = random_params(TINY) if params is None else params
+    state, carry = init_state(optimizer, params), initial_carry(TINY, params, 2)
+    step = map_step(
+        make_train_step(TINY, optimizer), make_mesh(jax.devices()[:1]), "shard_map", donate=()
+    )
+    states, metrics, carries = [state], [], []
+    for segment in segments:
+        (state, step_metrics), carry = step(state, carry, segment)
+        states.append(state)
+        metrics.append(step_metrics)
+        carries.append(carry)
+    return states, metrics, carries
+
+
+def random_segments(count):
+    for seed in range(count):
+        tokens = np.asarray(random_tokens(TINY, batch=2, num_frames=3, seed=seed))
+        yield Segment(tokens, np.ones((2, 12), bool), np.zeros((2, 3), bool))
+
+
+def assert_close(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), a, b)
+
+
+def test_the_average_of_the_parameters_follows_them():
+    states, _, _ = run_steps(OptimizerConfig(ema_decay=0.9), random_segments(4))
+    expected = states[0].params
+    for state in states[1:]:
+        expected = jax.tree.map(lambda a, p: 0.9 * a + 0.1 * p, expected, state.params)
+        assert_close(state.average, expected)
+        assert state.best_params is state.average
+    plain, _, _ = run_steps(OptimizerConfig(), random_segments(4))
+    assert plain[-1].average is None
+    jax.tree.map(np.testing.assert_array_equal, plain[-1].params, states[-1].params)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
+    segments = list(random_segments(3))
+    states, metrics, carries = run_steps(OptimizerConfig(ema_decay=0.9), segments)
+    assert [int(entry["skipped"]) for entry in metrics] == [0, 0, 0]
+    broken = jax.tree.map(lambda x: x, states[0].params)
+    broken["tier_1"]["output"]["bias"] = broken["tier_1"]["output"]["bias"].at[0].set(np.nan)
+    states, metrics, carries = run_steps(OptimizerConfig(ema_decay=0.9), segments, broken)
+    assert [int(entry["skipped"]) for entry in metrics] == [1, 2, 3]
+    assert int(states[-1].step) == 3
+    for before, after in itertools.pairwise(states):
+        for name in ("params", "opt_state", "average"):
+            jax.tree.map(np.testing.assert_array_equal, getattr(before, name), getattr(after, name))
+    expected = initial_carry(TINY, broken, 2)
+    jax.tree.map(np.testing.assert_array_equal, carries[-1], expected)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])

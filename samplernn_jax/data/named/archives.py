@@ -10,7 +10,11 @@ from pathlib import Path, PurePosixPath
 from samplernn_jax.files import new_folder
 
 _MAX_BYTES = 100 * 10**9
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
+    RuntimeError,  # zipfile's word for a password or a method that it does not know
+    *(FileExistsError, IsADirectoryError, NotADirectoryError),  # one name for file and folder
+)
 
 
 def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
@@ -27,10 +31,10 @@ def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
     """
     with new_folder(folder) as partial:
         try:
-            if zipfile.is_zipfile(archive):
-                _extract_zip(archive, partial, max_bytes)
-            else:
+            if tarfile.is_tarfile(archive):  # first: a tar with a .zip at its end passes for a zip
                 _extract_tar(archive, partial, max_bytes)
+            else:
+                _extract_zip(archive, partial, max_bytes)
         except _DAMAGED as error:
             raise ValueError(f"{archive}: is damaged or no archive ({error})") from error
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -14,9 +15,10 @@ from typing import Any
 Progress = Callable[[int, int | None], None]
 """Called as progress(bytes, total): what is there, and what there will be if that is known."""
 
-_CHUNK = 2**20
+_CHUNK = 2**16  # what is lost where the server stalls
 _LONGEST_WAIT_S = 60.0
-_WORTH_ANOTHER_TRY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_WORTH_ANOTHER_TRY = frozenset({408, 425, 429, *range(500, 600)})
+_TRIES_TO_GET_IT_RIGHT = 2
 
 
 class _InterruptedError(Exception):
@@ -41,7 +43,8 @@ def download(
     """Downloads a file, unless it is there already.
 
     An interrupted download leaves `file` with ".part" added to its name, and goes on from there,
-    in this call or in a later one, if the server says that its file is still the same.
+    in this call or in a later one, if the server says that its file is still the same or the
+    checksum will tell.
 
     Args:
         url: http or https.
@@ -51,7 +54,7 @@ def download(
         attempts: how often to try without getting any further.
         timeout_s: longest silence of the server.
         backoff_s: wait before the second attempt; doubles with each one that follows.
-        progress: told of every megabyte.
+        progress: told of every piece that arrives.
 
     Raises:
         ValueError: the file cannot be had, or is not what it should be.
@@ -62,22 +65,24 @@ def download(
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
-    failures = 0
+    furthest = failures = mistakes = 0
     while True:
         before = _size(part)
         try:
-            _fetch(url, part, timeout_s, progress)
+            _fetch(url, part, _resumption(part, checksum), timeout_s, progress)
             mistake = _mistake(part, size, checksum)
             if mistake is None:
                 break
             error = _InterruptedError(mistake)
-            if size is None or _size(part) >= size:  # no part of it can be trusted
-                _discard(part)
-                before = 0
+            if size is None or _size(part) >= size or _size(part) == before:
+                _discard(part)  # it is whole, and wrong
+                mistakes += 1
         except _InterruptedError as interrupted:
             error = interrupted
-        failures = 1 if _size(part) > before else failures + 1
-        if failures >= attempts:
+        # Only what no attempt has reached counts as progress: parts may be lost on the way.
+        failures = 1 if _size(part) > max(before, furthest) else failures + 1
+        furthest = max(furthest, _size(part))
+        if failures >= attempts or mistakes >= _TRIES_TO_GET_IT_RIGHT:
             raise ValueError(
                 f"{url}: cannot be downloaded ({error}); check the connection, or get it in "
                 f"another way and put it at {file}"
@@ -87,23 +92,34 @@ def download(
     _validator_file(part).unlink(missing_ok=True)
 
 
-def _fetch(url: str, part: Path, timeout_s: float, progress: Progress) -> None:
+def _resumption(part: Path, checksum: str | None) -> dict[str, str]:
+    """The headers that ask for what is missing, where two versions cannot be spliced unnoticed."""
+    have, validator = _size(part), _remembered_validator(part)
+    if not have or not (validator or checksum):
+        return {}
+    return {"Range": f"bytes={have}-"} | ({"If-Range": validator} if validator else {})
+
+
+def _fetch(
+    url: str, part: Path, resumption: dict[str, str], timeout_s: float, progress: Progress
+) -> None:
     """One attempt: appends to the part, or begins anew."""
-    headers = {"User-Agent": "samplernn_jax", "Accept-Encoding": "identity"}
-    have, validator = _size(part), _validator_file(part)
-    if have and validator.exists():
-        headers |= {"Range": f"bytes={have}-", "If-Range": validator.read_text(encoding="utf-8")}
-    with _open(urllib.request.Request(url, headers=headers), part, timeout_s) as response:
+    headers = {"User-Agent": "samplernn_jax", "Accept-Encoding": "identity", **resumption}
+    response = _open(urllib.request.Request(url, headers=headers), part, timeout_s)
+    if response is None:
+        return
+    with response:
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdigit() else None
         if response.status == 206:
-            if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                _discard(part)
-                raise _InterruptedError("the server sent another part than was asked for")
-        else:
+            have = _size(part)
+            total = _total_of_range(response.headers, part)
+        elif response.status == 200:
             have = 0
             _discard(part)
-            _remember_validator(validator, response.headers)
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdigit() else None
+            _validator_file(part).write_text(_validator(response.headers), encoding="utf-8")
+        else:
+            raise ValueError(f"{url}: cannot be downloaded (HTTP status {response.status})")
         with part.open("ab") as output:
             for chunk in _chunks(response):
                 output.write(chunk)
@@ -113,16 +129,30 @@ def _fetch(url: str, part: Path, timeout_s: float, progress: Progress) -> None:
         raise _InterruptedError(f"the server stopped after {have} of {total} bytes")
 
 
+def _total_of_range(headers: Message, part: Path) -> int | None:
+    """The size of the whole file, of which the server may send less than was asked for."""
+    content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+    remembered, sent = _remembered_validator(part), _validator(headers)
+    same = not remembered or not sent or sent == remembered
+    if content_range is None or int(content_range[1]) != _size(part) or not same:
+        _discard(part)
+        raise _InterruptedError("the server sent another part than was asked for")
+    return None if content_range[2] == "*" else int(content_range[2])
+
+
 def _open(
     request: urllib.request.Request, part: Path, timeout_s: float
-) -> http.client.HTTPResponse:
+) -> http.client.HTTPResponse | None:
+    """The answer, or None if there is nothing after the part."""
     opener = urllib.request.build_opener(_Redirects())
     try:
         response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416:  # there is nothing after the part: too long, or of another file
-                _discard(part)
+            if error.code == 416:
+                if error.headers.get("Content-Range") == f"bytes */{_size(part)}":
+                    return None
+                _discard(part)  # too long, or of another file
                 raise _InterruptedError("the server has less than was there already") from error
             if error.code in _WORTH_ANOTHER_TRY:
                 raise _InterruptedError(error, _retry_after_s(error.headers)) from error
@@ -194,11 +224,15 @@ def _validator_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
 
-def _remember_validator(file: Path, headers: http.client.HTTPMessage) -> None:
+def _remembered_validator(part: Path) -> str:
+    file = _validator_file(part)
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def _validator(headers: Message) -> str:
+    """The name of a version that may stand in If-Range, if there is one."""
     etag = headers.get("ETag", "")
-    validator = headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
-    if validator:
-        file.write_text(validator, encoding="utf-8")
+    return headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
 
 
 def _discard(part: Path) -> None:

@@ -261,7 +261,7 @@ DATASETS: dict[str, NamedDataset] = {
         num_recordings={"train": 3712, "valid": 256, "test": 256},
     ),
     "huck": NamedDataset(
-        about="Huckleberry Finn, read by a woman and by a man, about 20 hours",
+        about="Huckleberry Finn, two readings, as the original used (which two, it does not say)",
         source="LibriVox, on archive.org: huck_finn_librivox and huckleberry_mfs_librivox",
         licence="public domain",
         settings=BuildSettings(split_by="recording", held_out=1 / 14),
@@ -273,14 +273,14 @@ DATASETS: dict[str, NamedDataset] = {
         ),
     ),
     "blizzard": NamedDataset(
-        about="one actress reading, 20.5 hours to train on, 86/7/7 %",
+        about="one actress reading, 20.5 hours to train on",
         source="the Blizzard Challenge 2013",
         licence="to be signed with its organisers",
         settings=BuildSettings(held_out=0.07),
         find=_any_audio,
     ),
     "onom": NamedDataset(
-        about="human vocal noises, 3.5 hours; each recording is a clip, 92/4/4 %",
+        about="human vocal noises; each recording is a clip",
         source="the paper's authors",
         licence="not published",
         settings=BuildSettings(
@@ -289,7 +289,7 @@ DATASETS: dict[str, NamedDataset] = {
         find=_any_audio,
     ),
     "sc09": NamedDataset(
-        about="spoken digits zero to nine, 10.8 hours in clips of up to 1 s, split by speaker",
+        about="spoken digits zero to nine, 38,908 recordings of up to 1 s",
         source=f"{_HUGGING_FACE}/sc09, the digits of Speech Commands v0.02",
         licence="CC BY 4.0",
         settings=dataclasses.replace(_GIVEN, clip_s=1.0, min_clip_s=0.0),
@@ -305,23 +305,17 @@ DATASETS: dict[str, NamedDataset] = {
     "youtubemix": NamedDataset(
         about="4 hours of piano in 241 pieces of a minute",
         source=f"{_HUGGING_FACE}/youtubemix",
-        licence="see its page",
+        licence="for research, to be accepted on its page",
         settings=dataclasses.replace(_GIVEN, clip_s=61.0),
         find=_in_natural_order,
-        fetch=partial(
-            _fetch_archive, f"{_HUGGING_FACE}/youtubemix/resolve/main/youtube_mix.zip", None, None
-        ),
         num_recordings={"train": 212, "valid": 14, "test": 15},
     ),
     "beethoven": NamedDataset(
         about="Beethoven's piano sonatas, 9.6 hours in 4,328 pieces of 8 s",
         source=f"{_HUGGING_FACE}/beethoven",
-        licence="see its page",
+        licence="to be accepted on its page",
         settings=_GIVEN,
         find=_in_natural_order,
-        fetch=partial(
-            _fetch_archive, f"{_HUGGING_FACE}/beethoven/resolve/main/beethoven.zip", None, None
-        ),
         num_recordings={"train": 3808, "valid": 260, "test": 260},
     ),
     "ljspeech": NamedDataset(

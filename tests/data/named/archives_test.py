@@ -93,3 +93,29 @@ def test_damaged_archives_are_named_and_leave_nothing(tmp_path, ending):
     with pytest.raises(ValueError, match=r"data.*is damaged or no archive"):
         extract(path, tmp_path / "out")
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(("flag", "method"), [(1, 0), (0, 97)], ids=["password", "method"])
+def test_a_zip_that_cannot_be_read_is_named(tmp_path, flag, method):
+    path = make_zip(tmp_path / "data.zip", {"x": b"1"})
+    content = bytearray(path.read_bytes())
+    for header, field in ((content.index(b"PK\x03\x04"), 6), (content.index(b"PK\x01\x02"), 8)):
+        content[header + field] |= flag
+        content[header + field + 2] = method or content[header + field + 2]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"data.zip: is damaged"):
+        extract(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_one_name_for_file_and_folder_is_refused(tmp_path, make):
+    path = make(tmp_path / "data", {"x": b"1", "x/y": b"2"})
+    with pytest.raises(ValueError, match="data: is damaged"):
+        extract(path, tmp_path / "out")
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
+    inner = make_zip(tmp_path / "inner.zip", FILES)
+    path = make_tar(tmp_path / "data.tar", {"inner.zip": inner.read_bytes()}, "w")
+    extract(path, tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["inner.zip"]
