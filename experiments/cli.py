@@ -27,7 +27,9 @@ def run(main: Callable[[], None], usage: str) -> None:
     give_cpu_devices_threads()
     try:
         main()
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValueError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
@@ -40,7 +42,8 @@ def config_mistakes() -> Iterator[None]:
     try:
         yield
     except (AttributeError, KeyError) as error:
-        _fail(f"--config: there is no such field, {error.args[0]}")
+        reason = str(error.args[0]).replace("\\n", " ").replace("\\'", "'").strip("\"'")
+        _fail(f"--config: there is no such field, {reason}")
     except (TypeError, OSError, SyntaxError) as error:
         _fail(f"--config: {error}")
 
@@ -49,6 +52,9 @@ def _parse() -> None:
     try:
         with config_mistakes():
             rest = flags.FLAGS(sys.argv)
+    except flags.IllegalFlagValueError as error:
+        missing = re.findall(r"Flag (--\w+) must have a value other than None", str(error))
+        _fail(f"{' and '.join(missing)} must be given; see --help" if missing else str(error))
     except flags.Error as error:
         _fail(str(error))
     if len(rest) > 1:

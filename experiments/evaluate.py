@@ -53,6 +53,11 @@ def main() -> None:
     config = _as_asked(info.config)
     check_batch_size(mesh, config.data.batch_size)
     dataset = open_dataset(Path(_DATA_PATH.value or workdir.data_path(config)), config.data)
+    if dataset.sample_rate_hz != info.sample_rate_hz:
+        raise ValueError(
+            f"data_path={_DATA_PATH.value}: is at {dataset.sample_rate_hz} Hz, must be at the "
+            f"model's {info.sample_rate_hz} Hz"
+        )
     split = dataset.splits[_SPLIT.value]
     step, params = restore_params(workdir, config.model, _STEP.value)
     eval_step = compile_eval_step(config, mesh)

@@ -53,6 +53,8 @@ def main() -> None:
     path = _WORKDIR.value
     print(
         f"""Imported {model}
+The file does not tell q_type and sample rate: taken for {model.q_type} and {_SAMPLE_RATE.value} Hz,
+as --q_type and --sample_rate say.
 Go on with
   python -m experiments.sample --workdir={path} --output={path}/samples
   python -m experiments.evaluate --workdir={path} --data_path=DATASET

@@ -160,6 +160,8 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: _array(name, value) for name, value in content.items()}
         except OSError:
             raise
+        except EOFError as error:
+            raise ValueError(f"{path}: is no pickled dict of arrays (it ends early)") from error
         except Exception as error:  # a damaged pickle can raise anything
             reason = str(error) or type(error).__name__
             raise ValueError(f"{path}: is no pickled dict of arrays ({reason})") from error

@@ -78,6 +78,17 @@ def dataset(recordings, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def other_rate(recordings, tmp_path_factory):
+    """The same recordings at another sample rate."""
+    path = tmp_path_factory.mktemp("datasets") / "other_rate"
+    run_well(
+        "experiments.prepare",
+        *("--input", recordings, "--output", path, "--sample_rate=4000", "--clip_s=0.25"),
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
 def workdir(dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run"
     output = run_well(*training(path, dataset, num_steps=20))
@@ -259,7 +270,10 @@ MISTAKES = {
     "train --config=configs/none.py": "configs/none.py",
     "train --config=configs/piano_small.py": "path='': must name a dataset folder",
     "train --config=README.md": "(README.md, line",
-    "train --config.model.size=3": "there is no such field",
+    "train --config.model.size=3": "there is no such field, size",
+    "train --config.model.dims=3": 'there is no such field, dims\' Did you mean "dim"',
+    "import_checkpoint --source=theano": "--path and --workdir must be given; see --help",
+    "evaluate --workdir={workdir} --data_path={other_rate}": "is at 4000 Hz, must be at",
     "train --config.model.dim=large": "large",
     "train --config.model.frame_sizes=(2,7)": "frame_sizes=(2, 7): each must be a multiple of",
     "train --config.model.q_type=mu-law --config.model.q_levels=64": "q_levels=64: must be 256",
@@ -287,7 +301,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_sentence_and_exit_code_2(
-    mistake, recordings, dataset, workdir, checkpoint, tmp_path
+    mistake, recordings, dataset, other_rate, workdir, checkpoint, tmp_path
 ):
     places = {
         "checkpoint": checkpoint,
@@ -295,6 +309,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
         "tmp": tmp_path,
         "recordings": recordings,
         "dataset": dataset,
+        "other_rate": other_rate,
         "workdir": workdir,
     }
     name, *arguments = mistake.format(**places).split()
