@@ -1,11 +1,11 @@
 r"""Your own recordings on a CPU: a small 3-tier model, made for about an hour of music.
 
 Data: 70 minutes of solo piano at 16 kHz (18 movements of Beethoven's sonatas, rendered with a
-sampled piano), 54 minutes of them to train on, whole movements held out for valid and test.
+sampled piano), 53 minutes of them to train on, whole movements held out for valid and test.
 Hardware: 2 CPU cores (AMD EPYC), 15 minutes at 37 thousand samples per second while nothing else
 runs; the 4,000 steps are two thirds of an epoch.
-Bits: 1.848 per sample in validation (on the first 1.6 s of 32 clips), 2.348 on all of test;
-histogram 6.034 and bigram 4.198 on test. It was still falling.
+Bits: 1.880 per sample in validation (on the first 1.6 s of 32 clips), 2.389 on all of test;
+histogram 6.060 and bigram 4.251 on test. It was still falling.
 What it sounds like: piano-like partials up to 3 kHz that hold for a second or glide, an attack now
 and then, hiss underneath; no melody yet. More steps help, and so does a larger dim.
 

@@ -1,5 +1,10 @@
 """Measures how fast this machine is at what training consists of.
 
+    python -m experiments.benchmark --what=train --batch_size=16
+
+runs training steps of the original's best 2-tier and 3-tier models on random tokens, and compares
+the FLOP per second of their matrix products with what large products reach in the same run.
+
     python -m experiments.benchmark --what=data --hours=100
 
 writes a synthetic dataset of 100 hours to a temporary folder (TMPDIR says where; it takes 115 MB
@@ -7,41 +12,94 @@ an hour), opens it and reads training segments, as training does. With --data_pa
 dataset of yours. The last line is a JSON object.
 """
 
+import importlib
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from experiments import cli
-from samplernn_jax.config import ModelConfig
-from samplernn_jax.data import benchmark
+from samplernn_jax.config import ExperimentConfig, ModelConfig
+from samplernn_jax.data import benchmark as data_benchmark
+from samplernn_jax.training import benchmark as training_benchmark
 
-_WHAT = flags.DEFINE_enum("what", "data", ["data"], "data: opening and reading a dataset.")
-_DATA_PATH = flags.DEFINE_string("data_path", None, "Dataset to read, instead of a synthetic one.")
-_HOURS = flags.DEFINE_float("hours", 1.0, "Hours of the synthetic dataset.", lower_bound=0.01)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Rows of a segment.", lower_bound=1)
-_SEQ_LEN = flags.DEFINE_integer("seq_len", 512, "Targets of a segment.", lower_bound=8)
-_SECONDS = flags.DEFINE_float("seconds", 5.0, "How long to read.", lower_bound=0.1)
+_RECIPES = Path(__file__).parent.parent / "configs"
+
+_WHAT = flags.DEFINE_enum(
+    "what",
+    "train",
+    ["train", "data"],
+    "train: training steps. data: opening and reading a dataset.",
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Rows of a batch. Default: the recipe's, or 128.", lower_bound=1
+)
+_SEQ_LEN = flags.DEFINE_integer(
+    "seq_len", None, "Targets of a segment. Default: the recipe's, or 512.", lower_bound=1
+)
+_SECONDS = flags.DEFINE_float("seconds", 5.0, "How long each runs.", lower_bound=0.1)
+_RECIPE = flags.DEFINE_multi_string(
+    "recipe",
+    ["music_2tier", "music_3tier"],
+    "For train: the name of a recipe in configs/. May be given several times.",
+)
+_DATA_PATH = flags.DEFINE_string(
+    "data_path", None, "For data: a dataset to read, instead of a synthetic one."
+)
+_HOURS = flags.DEFINE_float(
+    "hours", 1.0, "For data: hours of the synthetic dataset.", lower_bound=0.01
+)
 
 
 def main() -> None:
     """Measures, then prints the figures."""
+    results = [_data()] if _WHAT.value == "data" else [_train(name) for name in _RECIPE.value]
+    print(json.dumps({"results": results}))
+
+
+def _data() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         if _DATA_PATH.value is None:
             path = Path(folder) / "dataset"
             print(f"Writing {_HOURS.value:g} hours of audio.")
-            benchmark.make_dataset(path, _HOURS.value)
+            data_benchmark.make_dataset(path, _HOURS.value)
         else:
             path = Path(_DATA_PATH.value)
-        model = ModelConfig(frame_sizes=(2, 8))
-        result = benchmark.measure(path, _BATCH_SIZE.value, _SEQ_LEN.value, model, _SECONDS.value)
+        result = data_benchmark.measure(
+            path,
+            _BATCH_SIZE.value or 128,
+            _SEQ_LEN.value or 512,
+            ModelConfig(frame_sizes=(2, 8)),
+            _SECONDS.value,
+        )
     print(
         f"{result['hours']:.1f} hours opened in {result['open_s']:.3f} s; "
         f"{result['samples_per_s'] / 1e6:.1f} million samples per second, "
         f"{result['padding']:.2%} of the targets are padding."
     )
-    print(json.dumps({"results": [{"what": _WHAT.value, **result}]}))
+    return {"what": "data", **result}
+
+
+def _train(name: str) -> dict[str, Any]:
+    if not (_RECIPES / f"{name}.py").is_file():
+        raise ValueError(f"recipe={name}: must be the name of a recipe in {_RECIPES}")
+    values = importlib.import_module(f"configs.{name}").get_config().to_dict()
+    values["data"] |= {"path": "random"}  # no dataset is read
+    if _BATCH_SIZE.value:
+        values["data"]["batch_size"] = _BATCH_SIZE.value
+    if _SEQ_LEN.value:
+        values["data"]["seq_len"] = _SEQ_LEN.value
+    result = training_benchmark.measure(ExperimentConfig.from_mapping(values), _SECONDS.value)
+    print(
+        f"{name}, batch {result['batch_size']} x {result['seq_len']} on {result['devices']}: "
+        f"{result['seconds_per_step']:.3f} s per step, {result['samples_per_s']:,.0f} samples/s, "
+        f"{result['flop_per_s'] / 1e9:,.1f} GFLOP/s, {result['ratio']:.0%} of "
+        f"{result['matmul_flop_per_s'] / 1e9:,.1f} in large products; compiled in "
+        f"{result['compile_s']:.1f} s, {result['memory_bytes'] / 2**20:,.0f} MiB"
+    )
+    return {"what": "train", "config": name, **result}
 
 
 if __name__ == "__main__":

@@ -309,16 +309,23 @@ class SampleConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ParallelConfig:
-    """How the per-device step is mapped over the devices.
+    """How the per-device step is mapped over the devices, the rows and time.
 
     Attributes:
         map: "shard_map" or "pmap"; both compute the same.
+        microbatches: the rows of a device are worked on in so many parts, one after the other,
+            whose gradients add up to the same; takes less memory.
+        steps_per_call: so many steps are handed to the devices at once; for small models, whose
+            steps are shorter than handing them over takes.
     """
 
     map: str = "shard_map"
+    microbatches: int = 1
+    steps_per_call: int = 1
 
     def __post_init__(self) -> None:
         require_one_of(self, "map", MAPS)
+        require_positive(self, "microbatches", "steps_per_call")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,6 +352,12 @@ class ExperimentConfig:
             f"sample.every={self.sample.every}: must be a multiple of "
             f"train.valid_every={self.train.valid_every}",
         )
+        for name in ("num_steps", "valid_every", "log_every"):
+            value, at_once = getattr(self.train, name), self.parallel.steps_per_call
+            require(
+                value % at_once == 0,
+                f"{name}={value}: must be a multiple of steps_per_call={at_once}",
+            )
         weight = self.optimizer.independent_preds_weight
         require(
             weight == 0 or (isinstance(self.model, ModelConfig) and self.model.independent_preds),

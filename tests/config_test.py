@@ -11,6 +11,8 @@ BAD = {
     "model.independent_preds=True|model.frame_sizes=()": "independent_preds=True: needs a frame",
     "model.frame_sizes=(0, 2)": "frame_sizes=(0, 2): each must be greater than 0",
     "model.frame_sizes=8": "config.model.frame_sizes=8: must be",
+    "parallel.steps_per_call=3": "num_steps=100000: must be a multiple of steps_per_call=3",
+    "parallel.microbatches=0": "microbatches=0: must be greater than 0",
     "model.dim=0": "dim=0: must be greater than 0",
     "model.dim=True": "config.model.dim=True: must be a whole number",
     "model.rnn_type='GRU'": "rnn_type='GRU': must be one of gru, lstm",

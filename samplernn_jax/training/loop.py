@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ from samplernn_jax.training.parallel import (
     replicate,
     shard_rows,
 )
-from samplernn_jax.training.step import Metrics, init_state, make_train_step
+from samplernn_jax.training.step import Metrics, init_state, make_train_step, repeat
 from samplernn_jax.training.workdir import RunInfo, Workdir
 
 Report = Callable[[str], None]
@@ -55,7 +56,7 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
             workdir holds.
     """
     mesh = make_mesh()
-    check_batch_size(mesh, config.data.batch_size)
+    check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
     workdir = Workdir(path)
     imported = workdir.imported_model is not None
     config = _with_absolute_data_path(config)
@@ -116,6 +117,14 @@ def _training_segments(
     )
 
 
+def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
+    """Several segments as one, with an axis of steps after the rows; one alone stays as it is."""
+    if size == 1:
+        return segments
+    groups = iter(lambda: list(itertools.islice(segments, size)), [])
+    return (jax.tree.map(lambda *parts: np.stack(parts, axis=1), *group) for group in groups)
+
+
 @dataclasses.dataclass
 class Trainer:
     """The loop itself, and what happens in it now and then."""
@@ -140,27 +149,27 @@ class Trainer:
     def run(self, position: Position) -> None:
         """Trains from `position` to the configured number of steps."""
         config, first = self.config, int(position.state.step)
-        train_step = map_step(
-            make_train_step(config.model, config.optimizer),
-            self.mesh,
-            config.parallel.map,
-            donate=(0, 1),
-        )
+        step_config = config.parallel
+        at_once = step_config.steps_per_call
+        train_step = make_train_step(config.model, config.optimizer, step_config.microbatches)
+        if at_once > 1:
+            train_step = repeat(train_step)
+        mapped = map_step(train_step, self.mesh, step_config.map, donate=(0, 1))
         self._describe(position)
         segments = prefetch(
             shard_rows(self.mesh, segment)
-            for segment in _training_segments(config, self.dataset, first)
+            for segment in _in_groups(_training_segments(config, self.dataset, first), at_once)
         )
         num_steps = config.train.num_steps
         with (
             contextlib.closing(segments),
             tqdm(total=num_steps, initial=first, unit="step", disable=None) as bar,
         ):
-            for step in range(first + 1, num_steps + 1):
-                (state, metrics), carry = train_step(*position, next(segments))
+            for step in range(first + at_once, num_steps + 1, at_once):
+                (state, metrics), carry = mapped(*position, next(segments))
                 position = Position(state, carry)
                 self.window.add(metrics)
-                bar.update()
+                bar.update(at_once)
                 is_checkpoint = step % config.train.valid_every == 0 or step == num_steps
                 if is_checkpoint or step % config.train.log_every == 0:
                     self._log(step, wait=is_checkpoint, bar=bar)
@@ -199,7 +208,8 @@ class Trainer:
                 f"{values['samples_per_s']:,.0f} samples/s"
             )
             self._check_skipped(step, values)
-            self.writer.scalars(step if wait else step - 1, values)
+            newest = step if wait else step - self.config.parallel.steps_per_call
+            self.writer.scalars(newest, values)
 
     def _check_skipped(self, step: int, values: dict[str, float]) -> None:
         """Warns of steps that were skipped, and stops where nothing else happens any more."""
@@ -287,10 +297,10 @@ class _Window:
     def restart(self) -> None:
         """Starts the clock at the next step, so that what happens outside does not count."""
         self._began = 0.0
-        self._untimed = 1  # the first step is dispatched, and maybe compiled, before the clock
+        self._untimed = 1  # the first call is dispatched, and maybe compiled, before the clock
 
     def add(self, metrics: Metrics) -> None:
-        """Adds a step that was dispatched."""
+        """Adds a call that was dispatched, of one step or of several."""
         if not self._began:
             self._began = time.perf_counter()
         self._pending.append(metrics)
@@ -306,13 +316,15 @@ class _Window:
             return {}
         now = time.perf_counter()
         columns = {
-            name: np.array([metrics[name] for metrics in taken], np.float64) for name in taken[0]
+            name: np.concatenate([np.atleast_1d(metrics[name]) for metrics in taken])
+            for name in taken[0]
         }
-        targets, skipped = columns["num_targets"], columns.pop("skipped")
+        targets, skipped = columns["num_targets"].astype(np.float64), columns["skipped"]
         self.skipped_in_a_row = int(skipped[-1])
-        timed = targets[self._untimed :].sum() or targets.sum()
+        untimed = self._untimed * len(skipped) // len(taken)
+        timed = targets[untimed:].sum() or targets.sum()
         values = {
-            "steps_per_s": max(len(taken) - self._untimed, 1) / (now - self._began),
+            "steps_per_s": max(len(skipped) - untimed, 1) / (now - self._began),
             "samples_per_s": float(timed / (now - self._began)),
         }
         done = skipped == 0

@@ -38,11 +38,13 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
 
 
-def check_batch_size(mesh: Mesh, batch_size: int) -> None:
+def check_batch_size(mesh: Mesh, batch_size: int, microbatches: int = 1) -> None:
     """Raises ValueError where the rows cannot be spread evenly."""
-    if batch_size % mesh.size:
+    if batch_size % (mesh.size * microbatches):
+        parts = f" times microbatches={microbatches}" if microbatches > 1 else ""
         raise ValueError(
-            f"batch_size={batch_size}: must be divisible by the number of devices, {mesh.size}"
+            f"batch_size={batch_size}: must be divisible by the number of devices, "
+            f"{mesh.size}{parts}"
         )
 
 

@@ -5,6 +5,7 @@ A step takes and returns two things: what is the same on all devices, and what i
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -89,6 +90,7 @@ def gradients(
     params: Params,
     carry: Carry,
     segment: Segment,
+    microbatches: int = 1,
 ) -> tuple[Params, Metrics, Carry]:
     """Gradients of what is minimised over the whole batch, the same on every device.
 
@@ -101,7 +103,9 @@ def gradients(
     weight = optimizer.independent_preds_weight
     num_targets = lax.psum(jnp.sum(segment.mask), AXIS)
 
-    def share(params: Params) -> tuple[Array, tuple[SegmentBits, Carry]]:
+    def share(
+        params: Params, carry: Carry, segment: Segment
+    ) -> tuple[Array, tuple[SegmentBits, Carry]]:
         bits, new_carry = segment_bits(config, params, carry, segment)
         bits = jax.tree.map(lambda x: x / jnp.maximum(num_targets, 1), bits)
         minimised = bits.total
@@ -110,7 +114,11 @@ def gradients(
         return minimised, (bits, new_carry)
 
     varying = lax.pcast(params, AXIS, to="varying")
-    grads, (bits, new_carry) = jax.grad(share, has_aux=True)(varying)
+    gradient_of_share = partial(jax.grad(share, has_aux=True), varying)
+    if microbatches == 1:
+        grads, (bits, new_carry) = gradient_of_share(carry, segment)
+    else:
+        grads, bits, new_carry = _accumulate(gradient_of_share, carry, segment, microbatches)
     grads, bits = lax.psum((grads, bits), AXIS)
     metrics = {
         "bits": bits.total,
@@ -122,10 +130,41 @@ def gradients(
     return grads, metrics, new_carry
 
 
+def _accumulate(
+    gradient_of_share: Callable[[Carry, Segment], tuple[Params, tuple[SegmentBits, Carry]]],
+    carry: Carry,
+    segment: Segment,
+    microbatches: int,
+) -> tuple[Params, SegmentBits, Carry]:
+    """The sums over the parts of the rows, each of which starts when the one before is done."""
+
+    def split(x: Array) -> Array:
+        return jnp.asarray(x).reshape(microbatches, -1, *x.shape[1:])
+
+    def join(x: Array) -> Array:
+        return x.reshape(-1, *x.shape[2:])
+
+    parts = jax.tree.map(split, (carry, segment))
+    shapes = jax.eval_shape(gradient_of_share, *jax.tree.map(lambda x: x[0], parts))
+    sums = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
+    sums = lax.pcast(sums, AXIS, to="varying")
+
+    def add_part(sums: tuple, part: tuple[Carry, Segment]) -> tuple[tuple, Carry]:
+        grads, (bits, new_carry) = gradient_of_share(*part)
+        return jax.tree.map(jnp.add, sums, (grads, bits)), new_carry
+
+    (grads, bits), new_carry = lax.scan(add_part, sums, parts)
+    return grads, bits, jax.tree.map(join, new_carry)
+
+
+TrainStep = Callable[[TrainState, Carry, Segment], tuple[tuple[TrainState, Metrics], Carry]]
+"""((state, metrics), carry) from (state, carry, segment)."""
+
+
 def make_train_step(
-    config: ArchitectureConfig, optimizer_config: OptimizerConfig
-) -> Callable[[TrainState, Carry, Segment], tuple[tuple[TrainState, Metrics], Carry]]:
-    """The per-device training step: ((state, metrics), carry) from (state, carry, segment)."""
+    config: ArchitectureConfig, optimizer_config: OptimizerConfig, microbatches: int = 1
+) -> TrainStep:
+    """The per-device training step."""
     optimizer = make_optimizer(optimizer_config)
 
     def update(state: TrainState, grads: Params) -> TrainState:
@@ -140,7 +179,7 @@ def make_train_step(
         state: TrainState, carry: Carry, segment: Segment
     ) -> tuple[tuple[TrainState, Metrics], Carry]:
         grads, metrics, new_carry = gradients(
-            config, optimizer_config, state.params, carry, segment
+            config, optimizer_config, state.params, carry, segment, microbatches
         )
         is_finite = jnp.isfinite(metrics["bits"]) & jnp.isfinite(metrics["grad_norm"])
         skipping = state._replace(step=state.step + 1, skipped=state.skipped + 1)
@@ -150,6 +189,25 @@ def make_train_step(
         return (state, {**metrics, "skipped": state.skipped}), carry
 
     return train_step
+
+
+def repeat(train_step: TrainStep) -> TrainStep:
+    """Several steps in one call: segments have an axis of steps after the rows, metrics before."""
+
+    def run(
+        state: TrainState, carry: Carry, segments: Segment
+    ) -> tuple[tuple[TrainState, Metrics], Carry]:
+        def one(
+            position: tuple[TrainState, Carry], segment: Segment
+        ) -> tuple[tuple[TrainState, Carry], Metrics]:
+            (state, metrics), carry = train_step(*position, segment)
+            return (state, carry), metrics
+
+        by_step = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), segments)
+        (state, carry), metrics = lax.scan(one, (state, carry), by_step)
+        return (state, metrics), carry
+
+    return run
 
 
 def make_eval_step(

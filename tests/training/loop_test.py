@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -110,6 +111,22 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
     train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert entries(tmp_path / "run") == entries(path)
     assert wavs(tmp_path / "run")[-2:] == wavs(path)
+
+
+def test_several_steps_per_call_change_no_numbers_and_are_resumed(data_path, finished, tmp_path):
+    path, _ = finished
+    train_config = dataclasses.replace(make_config(data_path).train, log_every=3)
+    for num_steps in (3, 6):
+        config = make_config(
+            data_path,
+            train=dataclasses.replace(train_config, num_steps=num_steps),
+            parallel=ParallelConfig(steps_per_call=3),
+        )
+        train(config, tmp_path / "run", lambda _: None)
+    assert_close = functools.partial(np.testing.assert_allclose, atol=1e-6)
+    jax.tree.map(assert_close, all_params(tmp_path / "run"), all_params(path))
+    last, expected = entries(tmp_path / "run")[-1], entries(path)[-1]
+    assert last["valid_bits"] == pytest.approx(expected["valid_bits"], rel=1e-5)
 
 
 def test_the_moving_average_is_resumed_and_is_what_is_evaluated(data_path, tmp_path):

@@ -18,6 +18,7 @@ from samplernn_jax.training.step import (
     gradients,
     init_state,
     make_train_step,
+    repeat,
     segment_bits,
 )
 from tests.models import TINY, TINY_WAVENET, random_params, random_tokens
@@ -66,6 +67,34 @@ def test_raw_gradients_are_those_of_one_device(num_devices, kind):
     params = random_params(TINY)
     expected = run(raw_gradients, 1, "shard_map", params, segments)
     assert_close(run(raw_gradients, num_devices, kind, params, segments), expected)
+
+
+@pytest.mark.parametrize(("num_devices", "kind"), [(1, "shard_map"), (2, "shard_map"), (2, "pmap")])
+def test_gradients_of_microbatches_add_up_to_those_of_the_batch(num_devices, kind):
+    def in_parts(params, carry, segment):
+        grads, metrics, carry = gradients(
+            TINY, OptimizerConfig(), params, carry, segment, microbatches=4
+        )
+        return (grads, metrics), carry
+
+    segments = [random_segment(0), random_segment(1)]
+    params = random_params(TINY)
+    expected = run(raw_gradients, 1, "shard_map", params, segments)
+    assert_close(run(in_parts, num_devices, kind, params, segments), expected)
+
+
+@pytest.mark.parametrize("kind", ["shard_map", "pmap"])
+def test_several_steps_in_one_call_are_the_same_steps(kind):
+    step = make_train_step(TINY, OptimizerConfig())
+    segments = [random_segment(seed) for seed in range(4)]
+    at_once = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *segments)
+    state = init_state(OptimizerConfig(), random_params(TINY))
+    singles, carry = run(step, 2, kind, state, segments)
+    (together,), carry_together = run(repeat(step), 2, kind, state, [at_once])
+    assert_close(carry_together, carry)
+    assert_close(together[0], singles[-1][0])
+    for name, values in together[1].items():
+        np.testing.assert_allclose(values, [metrics[name] for _, metrics in singles], rtol=1e-5)
 
 
 def test_gradients_are_those_of_the_mean_over_all_unmasked_targets():

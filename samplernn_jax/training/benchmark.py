@@ -1,0 +1,167 @@
+"""How fast a training step is, and how far that is from what the device can do."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from samplernn_jax.architectures import init_params, initial_carry
+from samplernn_jax.config import ExperimentConfig, ModelConfig
+from samplernn_jax.data.segments import Segment
+from samplernn_jax.layers import RNN_TYPES
+from samplernn_jax.training.parallel import (
+    check_batch_size,
+    make_mesh,
+    map_step,
+    replicate,
+    shard_rows,
+)
+from samplernn_jax.training.step import init_state, make_train_step
+
+_MATMUL_SIZE = 2048
+_MATMUL_ROUNDS = 5
+
+
+def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
+    """Runs training steps on random tokens.
+
+    Args:
+        config: gives the model, the optimizer, the batch and its parts.
+        seconds: how long to run.
+
+    Returns:
+        Seconds per step, samples per second, FLOP per sample by `flop_per_sample` and per second,
+        the FLOP per second of large float32 matrix products on the same devices, the ratio of the
+        two, seconds to compile, and the bytes that XLA plans for a step on each device.
+
+    Raises:
+        ValueError: the batch cannot be spread over the devices, or the model is no SampleRNN.
+    """
+    if not isinstance(config.model, ModelConfig):
+        raise ValueError("model.architecture='wavenet': must be 'samplernn', FLOP are counted so")
+    mesh = make_mesh()
+    check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    params = init_params(config.model, jax.random.key(config.seed))
+    state = replicate(mesh, init_state(config.optimizer, params))
+    carry = shard_rows(mesh, initial_carry(config.model, params, config.data.batch_size))
+    segment = shard_rows(mesh, _random_segment(config))
+    train_step = map_step(
+        make_train_step(config.model, config.optimizer, config.parallel.microbatches),
+        mesh,
+        "shard_map",
+        donate=(0, 1),
+    )
+    began = time.perf_counter()
+    compiled = train_step.lower(state, carry, segment).compile()  # type: ignore[attr-defined]
+    compile_s = time.perf_counter() - began
+    matmul = _matmul_flop_per_s() * mesh.size
+
+    def run(position: Any) -> Any:
+        (state, _), carry = compiled(*position, segment)
+        return state, carry
+
+    seconds_per_step = _time(run, (state, carry), seconds)
+    samples = config.data.batch_size * config.data.seq_len
+    flop = flop_per_sample(config.model, samples)
+    achieved = flop * samples / seconds_per_step
+    memory = compiled.memory_analysis()
+    return {
+        "batch_size": config.data.batch_size,
+        "seq_len": config.data.seq_len,
+        "devices": f"{mesh.size} {jax.devices()[0].device_kind}",
+        "seconds_per_step": seconds_per_step,
+        "samples_per_s": samples / seconds_per_step,
+        "flop_per_sample": flop,
+        "flop_per_s": achieved,
+        "matmul_flop_per_s": matmul,
+        "ratio": achieved / matmul,
+        "compile_s": compile_s,
+        "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes,
+    }
+
+
+def flop_per_sample(config: ModelConfig, samples: int) -> float:
+    """Multiplications and additions of a training step in matrix products, per sample.
+
+    A product costs as much again for the gradient of either factor; the frames and tokens, which
+    are read and not computed, need none. The tables of tier 1 are made once for a step, and looked
+    up instead of multiplied with.
+
+    Args:
+        config: the model.
+        samples: targets of a step, over which what is done once for a step is spread.
+    """
+    dim, sizes = config.dim, config.frame_sizes
+    total = 0.0
+    for tier, size in enumerate(sizes):
+        is_top = tier == len(sizes) - 1
+        below = sizes[tier - 1] if tier else 1
+        if not is_top:
+            total += _product(size, dim, size, input_is_data=True)
+        total += _rnn(config, size if is_top else dim, size, is_top)
+        total += _product(dim, size // below * dim, size)
+    if not sizes:
+        total += _rnn(config, config.emb_size or config.q_levels, 1, config.emb_size == 0)
+        total += _product(dim, dim, 1)
+    elif config.emb_size:
+        total += _product(config.emb_size, sizes[0] * config.q_levels * dim, samples)
+    return total + 2 * _product(dim, dim, 1) + _product(dim, config.q_levels, 1)
+
+
+def _product(inputs: int, outputs: int, every: int, input_is_data: bool = False) -> float:
+    """FLOP per sample of a product with a matrix, once in `every` samples, and of its gradients."""
+    return 2 * (2 if input_is_data else 3) * inputs * outputs / every
+
+
+def _rnn(config: ModelConfig, inputs: int, every: int, input_is_data: bool) -> float:
+    """The products of a stacked RNN that steps once in `every` samples."""
+    dim, gates = config.dim, RNN_TYPES[config.rnn_type].projection_size
+    total = 0.0
+    for layer in range(config.n_rnn):
+        if layer == 0:
+            total += _product(inputs, gates * dim, every, input_is_data)
+        else:
+            total += _product(dim + (inputs if config.skip_conn else 0), gates * dim, every)
+        total += _product(dim, gates * dim, every)
+    if config.skip_conn:
+        total += config.n_rnn * _product(dim, dim, every)
+    return total
+
+
+def _random_segment(config: ExperimentConfig) -> Segment:
+    model, data = config.model, config.data
+    rng = np.random.default_rng(config.seed)
+    shape = (data.batch_size, model.overlap + data.seq_len)
+    frames = data.seq_len // model.top_frame_size
+    return Segment(
+        rng.integers(0, model.q_levels, shape).astype(np.int32),
+        np.ones((data.batch_size, data.seq_len), bool),
+        np.zeros((data.batch_size, frames), bool),
+    )
+
+
+def _time(run: Callable[[Any], Any], value: Any, seconds: float) -> float:
+    """Seconds per call of a function of its own result, at least three calls after a first one."""
+    value = jax.block_until_ready(run(value))
+    began, calls = time.perf_counter(), 0
+    while calls < 3 or time.perf_counter() - began < seconds:
+        value = jax.block_until_ready(run(value))
+        calls += 1
+    return (time.perf_counter() - began) / calls
+
+
+def _matmul_flop_per_s() -> float:
+    """What one device reaches in products of large float32 matrices: the best of a few."""
+    size = _MATMUL_SIZE
+    matrix = jax.random.normal(jax.random.key(0), (size, size)) / math.sqrt(size)
+    multiply = jax.jit(lambda x: jnp.dot(x, matrix))
+    value, best = jax.block_until_ready(multiply(matrix)), math.inf
+    for _ in range(_MATMUL_ROUNDS):
+        began = time.perf_counter()
+        value = jax.block_until_ready(multiply(value))
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
