@@ -21,6 +21,7 @@ from samplernn_jax.fields import (
 )
 
 RNN_TYPES = ("gru", "lstm")
+DTYPES = ("float32", "bfloat16")
 Q_TYPES = ("linear", "mu-law", "a-law")
 OUTPUT_ACTIVATIONS = ("relu", "none")
 NORMALIZATIONS = ("dataset", "legacy")
@@ -46,6 +47,8 @@ class ModelConfig:
         emb_size: size of the embedding of a token; 0 means one-hot.
         q_levels: number of quantization levels.
         q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
+        dtype: of the factors of all matrix products, "float32" or "bfloat16"; parameters, states,
+            everything between the products and the loss are float32 in any case.
         independent_preds: give the top tier a second output that predicts all samples of its next
             frame independently of each other (`IndependentPreds` of the original).
     """
@@ -63,6 +66,7 @@ class ModelConfig:
     q_levels: int = 256
     q_type: str = "linear"
     independent_preds: bool = False
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         sizes = self.frame_sizes
@@ -75,6 +79,7 @@ class ModelConfig:
         require_positive(self, "dim", "n_rnn")
         require_not_negative(self, "emb_size")
         require_one_of(self, "rnn_type", RNN_TYPES)
+        require_one_of(self, "dtype", DTYPES)
         _check_quantization(self)
         require(
             not self.skip_conn or self.n_rnn > 1,

@@ -50,6 +50,17 @@ def _weight_param(
     return normalize_weight(kernel, scale)
 
 
+def matmul(x: Float[Array, "*batch inputs"], kernel: Array, dtype: str) -> Array:
+    """X @ kernel with factors of `dtype`, "bfloat16" or as they are, and a result like x.
+
+    The conversion is part of each product, so that gradients that are summed up over the steps of
+    a loop are summed in float32.
+    """
+    if dtype == "bfloat16":
+        return jnp.dot(x.astype(dtype), kernel.astype(dtype)).astype(x.dtype)
+    return jnp.dot(x, kernel)
+
+
 class Weight(nn.Module):
     """A matrix [inputs, outputs] on its own."""
 
@@ -71,12 +82,14 @@ class Linear(nn.Module):
     initializer: Initializer
     weight_norm: bool
     use_bias: bool = True
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        """Maps the last axis."""
+        """Maps the last axis; see `matmul` for `dtype`."""
         shape = (x.shape[-1], self.outputs)
-        y = jnp.dot(x, _weight_param(self, self.initializer, shape, self.weight_norm))
+        kernel = _weight_param(self, self.initializer, shape, self.weight_norm)
+        y = matmul(x, kernel, self.dtype)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
             y = y + jnp.broadcast_to(bias, y.shape)
@@ -100,7 +113,10 @@ RNNWeights = GRUWeights | LSTMWeights
 
 
 def gru_step(
-    weights: GRUWeights, state: Float[Array, "batch dim"], projected: Float[Array, "batch 3*dim"]
+    weights: GRUWeights,
+    state: Float[Array, "batch dim"],
+    projected: Float[Array, "batch 3*dim"],
+    dtype: str = "float32",
 ) -> Float[Array, "batch dim"]:
     """One GRU step, lib/ops.py `__GRUStep` of the original.
 
@@ -111,14 +127,16 @@ def gru_step(
         weights: recurrent matrices.
         state: hidden state.
         projected: input projection with bias, in the order update, reset, candidate.
+        dtype: see `matmul`.
 
     Returns:
         The next hidden state, which is also the output.
     """
     dim = state.shape[-1]
-    gates = jax.nn.sigmoid(projected[:, : 2 * dim] + jnp.dot(state, weights.gates))
+    gates = jax.nn.sigmoid(projected[:, : 2 * dim] + matmul(state, weights.gates, dtype))
     update, reset = jnp.split(gates, 2, axis=-1)
-    candidate = jnp.tanh(projected[:, 2 * dim :] + jnp.dot(reset * state, weights.candidate))
+    recalled = matmul(reset * state, weights.candidate, dtype)
+    candidate = jnp.tanh(projected[:, 2 * dim :] + recalled)
     return update * candidate + (1 - update) * state
 
 
@@ -126,6 +144,7 @@ def lstm_step(
     weights: LSTMWeights,
     state: Float[Array, "batch state"],
     projected: Float[Array, "batch gates"],
+    dtype: str = "float32",
 ) -> Float[Array, "batch state"]:
     """One LSTM step, lib/ops.py `__LSTMStep` of the original.
 
@@ -133,13 +152,14 @@ def lstm_step(
         weights: recurrent matrix.
         state: hidden state and cell state side by side.
         projected: input projection with bias, in the order i, f, o, g.
+        dtype: see `matmul`.
 
     Returns:
         The next state; its first half is the output.
     """
     dim = state.shape[-1] // 2
     hidden, cell = state[:, :dim], state[:, dim:]
-    gates = projected + jnp.dot(hidden, weights.gates)
+    gates = projected + matmul(hidden, weights.gates, dtype)
     i, f, o = jnp.split(jax.nn.sigmoid(gates[:, : 3 * dim]), 3, axis=-1)
     cell = f * cell + i * jnp.tanh(gates[:, 3 * dim :])
     return jnp.concatenate([o * jnp.tanh(cell), cell], axis=-1)
@@ -164,6 +184,7 @@ class GRULayer(nn.Module):
 
     dim: int
     weight_norm: bool
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -171,7 +192,9 @@ class GRULayer(nn.Module):
     ) -> tuple[Float[Array, "batch time 3*{self.dim}"], GRUWeights]:
         """The input projection of all frames, and the recurrent matrices."""
         dim = self.dim
-        projected = Linear(3 * dim, default_init, self.weight_norm, name="input")(inputs)
+        projected = Linear(3 * dim, default_init, self.weight_norm, dtype=self.dtype, name="input")(
+            inputs
+        )
         gates = Weight(dim, 2 * dim, default_init, self.weight_norm, name="recurrent_gates")()
         candidate = Weight(
             dim, dim, orthogonal_init(), self.weight_norm, name="recurrent_candidate"
@@ -190,6 +213,7 @@ class LSTMLayer(nn.Module):
 
     dim: int
     weight_norm: bool
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -197,9 +221,14 @@ class LSTMLayer(nn.Module):
     ) -> tuple[Float[Array, "batch time 4*{self.dim}"], LSTMWeights]:
         """The input projection of all frames, and the recurrent matrix."""
         dim = self.dim
-        projected = Linear(4 * dim, default_init, self.weight_norm, use_bias=False, name="input")(
-            inputs
-        )
+        projected = Linear(
+            4 * dim,
+            default_init,
+            self.weight_norm,
+            use_bias=False,
+            dtype=self.dtype,
+            name="input",
+        )(inputs)
         bias = self.param("bias", _forget_bias_init, (4 * dim,))
         gates = Weight(dim, 4 * dim, default_init, self.weight_norm, name="recurrent_gates")()
         return projected + jnp.broadcast_to(bias, projected.shape), LSTMWeights(gates)
@@ -227,6 +256,7 @@ class StackedRNN(nn.Module):
     rnn_type: str
     skip_conn: bool
     weight_norm: bool
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -262,9 +292,9 @@ class StackedRNN(nn.Module):
     ) -> tuple[Array, Array]:
         step = RNN_TYPES[self.rnn_type].step
         make_layer = LAYER_TYPES[self.rnn_type]
-        projected, weights = make_layer(self.dim, self.weight_norm, name=f"layer_{layer + 1}")(
-            inputs
-        )
+        projected, weights = make_layer(
+            self.dim, self.weight_norm, self.dtype, name=f"layer_{layer + 1}"
+        )(inputs)
 
         where, fresh = restart or (None, None)
 
@@ -278,7 +308,7 @@ class StackedRNN(nn.Module):
         ) -> tuple[Array, Array]:
             if where is not None and fresh is not None:
                 state = jnp.where(where[:, None], fresh[None, :], state)
-            state = step(weights, state, projected)
+            state = step(weights, state, projected, self.dtype)
             return state, state[:, : self.dim]
 
         scan = nn.scan(
@@ -297,6 +327,7 @@ class StackedRNN(nn.Module):
                 he_init,
                 self.weight_norm,
                 use_bias=layer == 0,
+                dtype=self.dtype,
                 name=f"skip_{layer + 1}",
             )(output)
             for layer, output in enumerate(outputs)

@@ -17,6 +17,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
 from samplernn_jax.config import ModelConfig
@@ -28,6 +29,7 @@ from samplernn_jax.layers import (
     Weight,
     default_init,
     he_init,
+    matmul,
 )
 
 Params = dict[str, Any]
@@ -46,6 +48,10 @@ def _embedding(module: nn.Module, config: ModelConfig) -> Float[Array, "q_levels
     return module.param(
         "embedding", nn.initializers.normal(1.0), (config.q_levels, config.emb_size)
     )
+
+
+def _linear(config: ModelConfig, outputs: int, initializer: Initializer, name: str) -> Linear:
+    return Linear(outputs, initializer, config.weight_norm, dtype=config.dtype, name=name)
 
 
 def _run_rnn(
@@ -68,6 +74,7 @@ def _run_rnn(
         config.rnn_type,
         config.skip_conn,
         config.weight_norm,
+        config.dtype,
         name="rnn",
     )
     return rnn(inputs, carry, None if reset is None else Restarts(reset, h0))
@@ -96,9 +103,9 @@ class SampleLevelMLP(nn.Module):
         for position, table in enumerate(self._tables()):
             x = x + jnp.take(table, tokens[:, position : position + time], axis=0)
         # No activation between L1 and L2: so it is in the original.
-        x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name="hidden_2")(x))
-        x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name="hidden_3")(x))
-        return Linear(cfg.q_levels, default_init, cfg.weight_norm, name="output")(x)
+        x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_2")(x))
+        x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_3")(x))
+        return _linear(cfg, cfg.q_levels, default_init, "output")(x)
 
     def _tables(self) -> Float[Array, "frame_size q_levels dim"]:
         cfg = self.config
@@ -107,7 +114,8 @@ class SampleLevelMLP(nn.Module):
         weight = weight.reshape(frame_size, size, cfg.dim)
         if cfg.emb_size == 0:  # one-hot: the rows of the matrix are the tables
             return weight
-        return jnp.einsum("qe,fed->fqd", _embedding(self, cfg), weight)
+        embedding = _embedding(self, cfg)
+        return jax.vmap(lambda kernel: matmul(embedding, kernel, cfg.dtype))(weight)
 
 
 class SampleLevelRNN(nn.Module):
@@ -137,8 +145,8 @@ class SampleLevelRNN(nn.Module):
         x, carry = _run_rnn(self, cfg, inputs, carry, reset)
         for number in (1, 2, 3):
             name = f"hidden_{number}"
-            x = nn.relu(Linear(cfg.dim, he_init, cfg.weight_norm, name=name)(x))
-        return Linear(cfg.q_levels, he_init, cfg.weight_norm, name="output")(x), carry
+            x = nn.relu(_linear(cfg, cfg.dim, he_init, name)(x))
+        return _linear(cfg, cfg.q_levels, he_init, "output")(x), carry
 
 
 class FrameLevelRNN(nn.Module):
@@ -174,13 +182,13 @@ class FrameLevelRNN(nn.Module):
         cfg = self.config
         inputs = frames
         if conditioning is not None:
-            expand = Linear(cfg.dim, he_init, cfg.weight_norm, name="input_expand")
+            expand = _linear(cfg, cfg.dim, he_init, "input_expand")
             inputs = expand(frames) + conditioning
         batch, _, frame_size = frames.shape
         states, carry = _run_rnn(self, cfg, inputs, carry, reset)
         if cfg.independent_preds and conditioning is None:
             size = frame_size * cfg.q_levels
-            head = Linear(size, he_init, cfg.weight_norm, name="independent_preds")
+            head = _linear(cfg, size, he_init, "independent_preds")
             self.sow(
                 "intermediates",
                 "independent_logits",
@@ -188,7 +196,7 @@ class FrameLevelRNN(nn.Module):
                 init_fn=lambda: None,
                 reduce_fn=lambda _, logits: logits,
             )
-        outputs = Linear(self.ratio * cfg.dim, he_init, cfg.weight_norm, name="output")(states)
+        outputs = _linear(cfg, self.ratio * cfg.dim, he_init, "output")(states)
         return outputs.reshape(batch, -1, cfg.dim), carry
 
 

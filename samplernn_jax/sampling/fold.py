@@ -26,7 +26,9 @@ def fold(config: ArchitectureConfig, params: Params) -> tuple[ArchitectureConfig
     if config.independent_preds:
         top = f"tier_{len(config.frame_sizes) + 1}"
         params = {**params, top: {k: v for k, v in params[top].items() if k != "independent_preds"}}
-    config = dataclasses.replace(config, weight_norm=False, independent_preds=False)
+    config = dataclasses.replace(
+        config, weight_norm=False, independent_preds=False, dtype="float32"
+    )
     if config.emb_size and config.frame_sizes:
         params = {**params, "tier_1": _fold_embedding(params["tier_1"])}
         config = dataclasses.replace(config, emb_size=0)

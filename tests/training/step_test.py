@@ -106,3 +106,35 @@ def test_independent_predictions_are_minimised_by_their_weight(weight):
     assert metrics["bits"] == pytest.approx(float(bits), rel=1e-5)
     head = grads["tier_3"]["independent_preds"]["kernel"]
     assert bool(jnp.any(head != 0)) == (weight > 0)
+
+
+def test_bfloat16_products_leave_all_else_float32_and_the_bits_within_a_hundredth():
+    config = dataclasses.replace(TINY, dim=64, emb_size=32)
+    segments = [
+        Segment(
+            np.asarray(random_tokens(config, batch=4, num_frames=8, seed=seed % 3)),
+            np.ones((4, 32), bool),
+            np.zeros((4, 8), bool),
+        )
+        for seed in range(30)
+    ]
+    bits = {}
+    for dtype in ("float32", "bfloat16"):
+        model = dataclasses.replace(config, dtype=dtype)
+        params = init(model, jax.random.key(0))
+        state, carry = init_state(OptimizerConfig(), params), initial_carry(model, params, 4)
+        step = map_step(
+            make_train_step(model, OptimizerConfig()),
+            make_mesh(jax.devices()[:1]),
+            "shard_map",
+            donate=(),
+        )
+        bits[dtype] = []
+        for segment in segments:
+            (state, metrics), carry = step(state, carry, segment)
+            bits[dtype].append(float(metrics["bits"]))
+        floats = jax.tree.leaves((state.params, state.opt_state, carry, metrics["bits"]))
+        assert {leaf.dtype.name for leaf in floats} == {"float32", "int32"}
+    assert bits["float32"] != bits["bfloat16"]
+    assert bits["float32"][-1] < bits["float32"][0] - 0.3
+    np.testing.assert_allclose(bits["bfloat16"], bits["float32"], rtol=0.01)
