@@ -1,6 +1,7 @@
 """What all commands share: flags in, one sentence and exit code 2 for what the user got wrong."""
 
 import contextlib
+import io
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ def run(main: Callable[[], None], usage: str) -> None:
             traceback.
         usage: printed by --help above the flags; the docstring of the command's module.
     """
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.ERROR)  # orbax tells much that no user asked for
     if not {"--help", "-h"}.isdisjoint(sys.argv):  # before absl asks for what is required
         print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")

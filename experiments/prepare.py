@@ -130,11 +130,11 @@ _SETTINGS_FLAGS = {
 def main() -> None:
     """Prepares a dataset, or describes one."""
     if _DESCRIBE.value:
-        _describe(Path(_DESCRIBE.value))
+        _describe(_path(_DESCRIBE.value))
         return
     if not (_OUTPUT.value and (_INPUT.value or _DATASET.value)):
         raise ValueError("--output and --input (or --dataset) must be given, or --describe")
-    output = Path(_OUTPUT.value)
+    output = _path(_OUTPUT.value)
     with _Bars() as progress:
         prepare = _named if _DATASET.value else _recordings
         found, settings = prepare(output, progress)
@@ -148,7 +148,7 @@ def _recordings(output: Path, progress: Progress) -> tuple[recordings.Found, Bui
     """What the user has, and how it is to be prepared."""
     del progress
     given = {name: flags.FLAGS[flag].value for name, flag in _SETTINGS_FLAGS.items()}
-    found = recordings.find([Path(path) for path in _INPUT.value], leave_out=output)
+    found = recordings.find([_path(value) for value in _INPUT.value], leave_out=output)
     if _SPLIT_BY.value == "folder":
         split = recordings.split_by_folder(found.recordings)
     elif _VALID_LIST.value or _TEST_LIST.value:
@@ -163,7 +163,14 @@ def _lists() -> dict[str, Path]:
         raise ValueError("--valid_list and --test_list must be given together")
     if _SPLIT_BY.value != "auto":
         raise ValueError(f"split_by={_SPLIT_BY.value}: must be left out where lists are given")
-    return {"valid": Path(_VALID_LIST.value), "test": Path(_TEST_LIST.value)}
+    return {"valid": _path(_VALID_LIST.value), "test": _path(_TEST_LIST.value)}
+
+
+def _path(value: str) -> Path:
+    """A path as the user means it: no shell expands ~ after the = of a flag."""
+    if not value:
+        raise ValueError("a path that was given is empty")
+    return Path(value).expanduser()
 
 
 def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSettings]:
@@ -182,8 +189,8 @@ def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSet
     }
     settings = dataclasses.replace(dataset.settings, **given)
     print(f"{name}: {dataset.about}. From {dataset.source}; licence: {dataset.licence}.")
-    folder = Path(_INPUT.value[0]) if _INPUT.value else None
-    return recipes.obtain(name, folder, Path(_CACHE.value).expanduser(), progress), settings
+    folder = _path(_INPUT.value[0]) if _INPUT.value else None
+    return recipes.obtain(name, folder, _path(_CACHE.value), progress), settings
 
 
 def _describe(path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -25,12 +25,15 @@ _BLOCK_FRAMES = 2**18
 _READ_FRAMES = 2**12  # what is lost of a damaged file in front of the damage
 
 # Names under which files of libsndfile's formats go besides the format's own name.
-_OTHER_EXTENSIONS = frozenset({".aif", ".aifc", ".oga", ".opus", ".wave", ".snd"})
+_OTHER_EXTENSIONS = frozenset({".aif", ".aifc", ".oga", ".opus", ".sph", ".wave", ".snd"})
 
-# What libsndfile says of a WAV file whose header promises more bytes than follow; recorders
-# that never learn the length promise (nearly) all that 32 bits can count.
-_SHORTER_THAN_HEADER = re.compile(r"data : (\d+) \(should be (\d+)\)")
+# What libsndfile says of a WAV, AIFF or AU file whose header promises more bytes than follow;
+# recorders that never learn the length promise (nearly) all that 32 bits can count.
+_SHORTER_THAN_HEADER = re.compile(r"(?:data|SSND|Data Size) +: (\d+) \(should be (\d+)\)")
 _LENGTH_UNKNOWN = 2**31 - 2**16
+_FRAMES_UNKNOWN = 2**62
+
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1000, 2**20
 
 
 class DamagedError(ValueError):
@@ -71,11 +74,13 @@ def open_stream(path: Path, start: int = 0, num_frames: int | None = None) -> It
     Raises:
         ValueError: the file cannot be read; from the blocks, DamagedError where it is cut short.
     """
-    with _open(path) as file:
+    with _open_file(path) as raw, _decoder(raw) as file:
+        if not _LOWEST_RATE_HZ <= file.samplerate <= _HIGHEST_RATE_HZ:
+            raise ValueError(f"cannot be true: its header says {file.samplerate} Hz")
         if start:
             file.seek(start)
         blocks = _blocks(file, start, num_frames)
-        yield Stream(file.samplerate, file.channels, blocks, file.frames)
+        yield Stream(file.samplerate, file.channels, blocks, _promised_frames(file))
 
 
 class _SoundFile(soundfile.SoundFile):
@@ -89,17 +94,29 @@ class _SoundFile(soundfile.SoundFile):
         return False
 
 
-def _open(path: Path) -> _SoundFile:
+def _open_file(path: Path) -> BinaryIO:
+    """Opens the file itself, as libsndfile would not say why it cannot."""
     try:
-        with path.open("rb") as raw:  # libsndfile does not say why it cannot open a file
-            size = os.fstat(raw.fileno()).st_size
-        if size == 0:
-            raise ValueError("is empty (0 bytes)")
-        return _SoundFile(os.fsencode(path))  # of str it refuses names that are no UTF-8
+        raw = path.open("rb")
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
+    if os.fstat(raw.fileno()).st_size == 0:
+        raw.close()
+        raise ValueError("is empty (0 bytes)")
+    return raw
+
+
+def _decoder(raw: BinaryIO) -> _SoundFile:
+    """Without a name, from which soundfile would conclude that a .raw file has no header."""
+    try:
+        return _SoundFile(raw.fileno(), closefd=False)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"cannot be read as audio ({error.error_string})") from error
+
+
+def _promised_frames(file: soundfile.SoundFile) -> int:
+    """What the header says; 0 where it does not."""
+    return file.frames if file.frames < _FRAMES_UNKNOWN else 0
 
 
 def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Frames]:
@@ -115,7 +132,7 @@ def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Fr
             raise DamagedError(f"is damaged ({error.error_string})") from error
         if num_read < len(block):
             break
-    if position < min(stop, file.frames):
+    if position < min(stop, _promised_frames(file)):
         raise DamagedError(f"ends early, its header promises {file.frames} frames")
     shorter = _SHORTER_THAN_HEADER.search(file.extra_info)
     if shorter and int(shorter[2]) < int(shorter[1]) < _LENGTH_UNKNOWN:
@@ -170,8 +187,8 @@ def read(path: str | Path, sample_rate_hz: int) -> Waveform:
     """Reads a whole recording, mixed down and resampled.
 
     Raises:
-        ValueError: the file cannot be read, is cut short or empty, or holds a value that is not
-            finite.
+        ValueError: the file cannot be read, is empty or cut short (as far as its format tells),
+            or holds a value that is not finite.
     """
     try:
         with open_stream(Path(path)) as stream:

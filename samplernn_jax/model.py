@@ -229,7 +229,8 @@ class SampleRNN(nn.Module):
             The logits of each target, and the carry for the next segment.
 
         Raises:
-            ValueError: the number of targets is not a multiple of the top frame size.
+            ValueError: the number of targets is not a multiple of the top frame size, or `reset`
+                is for another number of frames.
         """
         cfg = self.config
         overlap = cfg.overlap
@@ -240,8 +241,11 @@ class SampleRNN(nn.Module):
                 f"positive multiple of the top frame size {overlap}"
             )
         carry = carry or {}
+        num_frames = seq_len // overlap
+        if reset is not None and reset.ndim == 2 and reset.shape[1] != num_frames:
+            raise ValueError(f"reset has {reset.shape[1]} frames: must be {num_frames}")
         if reset is not None and reset.ndim == 1:
-            later = jnp.zeros((len(tokens), seq_len // overlap - 1), bool)
+            later = jnp.zeros((len(tokens), num_frames - 1), bool)
             reset = jnp.concatenate([reset[:, None], later], axis=1)
         if not cfg.frame_sizes:
             tier_1 = SampleLevelRNN(cfg, name="tier_1")

@@ -85,7 +85,7 @@ def test_a_value_that_is_no_number_is_named_with_its_time(tmp_path, value):
         audio.read(tmp_path / "x.wav", RATE)
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "mp3"])
+@pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "aiff"])
 def test_a_truncated_file_is_read_up_to_the_damage(tmp_path, ending):
     whole, cut = tmp_path / f"whole.{ending}", tmp_path / f"cut.{ending}"
     soundfile.write(whole, tone(10), RATE)
@@ -115,6 +115,27 @@ def test_no_piece_ends_with_a_jump(tmp_path, ending):
     soundfile.write(tmp_path / f"x.{ending}", tone(seconds), RATE)
     waveform = audio.read(tmp_path / f"x.{ending}", RATE)[RATE // 10 : -RATE // 10]
     assert np.abs(np.diff(waveform)).max() < 1.1 * np.abs(np.diff(tone(1))).max()
+
+
+def test_a_wav_file_may_be_called_raw(tmp_path):
+    soundfile.write(tmp_path / "tone.wav", tone(1), RATE)
+    (tmp_path / "tone.wav").rename(tmp_path / "tone.raw")
+    assert len(audio.read(tmp_path / "tone.raw", RATE)) == RATE
+
+
+def test_a_flac_file_may_not_know_its_length(tmp_path):
+    soundfile.write(tmp_path / "x.flac", tone(1), RATE)
+    content = bytearray((tmp_path / "x.flac").read_bytes())
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
+    content[22:26] = bytes(4)
+    (tmp_path / "x.flac").write_bytes(content)
+    assert len(audio.read(tmp_path / "x.flac", RATE)) == RATE
+
+
+def test_a_sample_rate_that_cannot_be_true_is_refused(tmp_path):
+    soundfile.write(tmp_path / "x.wav", tone(1), 1)
+    with pytest.raises(ValueError, match="cannot be true: its header says 1 Hz"):
+        audio.read(tmp_path / "x.wav", RATE)
 
 
 def test_a_part_of_a_file_is_read(tmp_path):

@@ -143,6 +143,12 @@ def test_a_clip_that_begins_inside_a_segment_is_predicted_as_on_its_own(config):
         np.testing.assert_allclose(ours[1], expected[1], rtol=1e-4, atol=1e-5)
 
 
+def test_a_reset_for_another_number_of_frames_is_named():
+    params, tokens = random_params(TINY), random_tokens(TINY, 2, 3)
+    with pytest.raises(ValueError, match="reset has 5 frames: must be 3"):
+        apply(TINY, params, tokens, None, jnp.zeros((2, 5), bool))
+
+
 def test_learned_h0_gets_the_gradient_of_every_clip_that_begins_with_it():
     params = random_params(TINY)
     tokens = random_tokens(TINY, 1, 6).at[:, : TINY.overlap].set(TINY.q_zero)

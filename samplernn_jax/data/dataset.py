@@ -123,7 +123,10 @@ class Dataset:
             ValueError: the folder is no dataset, or a file of it is missing or truncated.
         """
         info = read_info(path)
-        splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
+        try:
+            splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{info_file(path)}: is damaged; prepare it again") from error
         content = json.dumps([info["sample_rate_hz"], info["splits"]], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()
         return cls(info["sample_rate_hz"], splits, digest)
@@ -156,13 +159,16 @@ def checksum(file: Path) -> str:
 
 
 def damaged_files(path: Path) -> list[str]:
-    """Names of the shards whose samples are not those that were written; reads all of them.
+    """Names of the files whose content is not what was written; reads all of them.
 
     Raises:
         ValueError: the folder is no dataset.
     """
-    shards = [shard for split in read_info(path)["splits"].values() for shard in split["shards"]]
-    return [shard["file"] for shard in shards if checksum(path / shard["file"]) != shard["sha256"]]
+    recorded = {}
+    for name, split in read_info(path)["splits"].items():
+        recorded[lengths_file(path, name)] = split["lengths_sha256"]
+        recorded |= {path / shard["file"]: shard["sha256"] for shard in split["shards"]}
+    return [file.name for file, sha256 in recorded.items() if checksum(file) != sha256]
 
 
 def read_info(path: Path) -> dict[str, Any]:
@@ -183,7 +189,7 @@ def read_info(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{info_file(path)}: must have version {FORMAT_VERSION}; prepare the dataset again"
         )
-    if not {"sample_rate_hz", "splits"} <= info.keys() or not set(SPLITS) <= set(info["splits"]):
+    if not {"sample_rate_hz", "splits"} <= info.keys():
         raise ValueError(f"{info_file(path)}: is damaged, fields are missing; prepare it again")
     return info
 

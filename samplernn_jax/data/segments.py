@@ -3,8 +3,9 @@
 Every row of the batch is a stream of clips, one after the other, and a segment is the next
 `seq_len` samples of all rows. A clip that ends inside a segment is followed by the next one in the
 same segment, at the next frame after `overlap` silent samples, or by the next segment if that
-begins earlier. So little of a batch is padding however short the clips are, epochs follow each
-other without a seam, no row ever waits and nothing is dropped.
+begins earlier. So little of a batch is padding however short the clips are (for a WaveNet, whose
+overlap is longer than most segments, each clip begins a segment), epochs follow each other without
+a seam, no row ever waits and nothing is dropped.
 """
 
 import heapq

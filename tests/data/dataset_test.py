@@ -46,6 +46,26 @@ def test_another_version_is_refused(folder):
         Dataset.open(folder)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda info: info["splits"].pop("valid"),
+        lambda info: info["splits"]["valid"].pop("num_clips"),
+        lambda info: info["splits"]["valid"]["shards"][0].pop("file"),
+        lambda info: info.update(splits=[1]),
+        lambda info: info["splits"].update(train=3),
+        lambda info: info.pop("sample_rate_hz"),
+    ],
+)
+def test_a_description_with_something_missing_is_named(folder, change):
+    file = folder / "dataset.json"
+    info = json.loads(file.read_text())
+    change(info)
+    file.write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=r"dataset.json: is damaged"):
+        Dataset.open(folder)
+
+
 def test_a_shard_outside_of_the_folder_is_not_read(folder):
     file = folder / "dataset.json"
     info = json.loads(file.read_text())

@@ -1,7 +1,7 @@
 """Datasets that go by a name: where they are, whose they are, and how the field splits them.
 
-Each recipe checks that what it got is the whole dataset, so that bits can be compared. Counts,
-sizes and checksums are of the files as published; the splits are those of
+Downloads are checked against sizes and checksums, and where the field has fixed splits their
+counts must be right, so that bits can be compared. The splits are those of
 
 - the original (datasets/dataset.py and datasets/music of its repository) for music, and the paper
   (section 3) for blizzard and onom;
@@ -112,15 +112,14 @@ def _check(name: str, folder: Path, found: Found) -> None:
             )
 
 
-def _fetch_archive(
-    url: str, size: int | None, sha256: str | None, folder: Path, progress: Progress
-) -> None:
+def _fetch_archive(url: str, size: int, sha256: str, folder: Path, progress: Progress) -> None:
     """Downloads an archive and unpacks it; what is there already is not fetched again."""
     if folder.exists():
         return
     archive = folder.with_name(Path(urllib.parse.urlsplit(url).path).name)
-    checksum = f"sha256:{sha256}" if sha256 else None
-    download(url, archive, size, checksum, progress=partial(_megabytes, progress, archive.name))
+    download(
+        url, archive, size, f"sha256:{sha256}", progress=partial(_megabytes, progress, archive.name)
+    )
     progress(f"unpacking {archive.name}", 0, 1)
     extract(archive, folder)
     progress(f"unpacking {archive.name}", 1, 1)
@@ -208,8 +207,11 @@ def _one_after_the_other(
     files: Sequence[Recording], sample_rate_hz: int, progress: Progress
 ) -> Iterator[audio.Waveform]:
     for number, recording in enumerate(files, start=1):
-        with recording.open() as stream:
-            yield from audio.resampled(stream, sample_rate_hz)
+        try:
+            with recording.open() as stream:
+                yield from audio.resampled(stream, sample_rate_hz)
+        except ValueError as error:
+            raise ValueError(f"{recording.name}: {error}") from error
         progress("joining", number, len(files))
 
 

@@ -9,12 +9,15 @@ All of it happens in a hidden folder beside the output, which appears under its 
 whole. An interrupted preparation leaves the hidden folder, and the same command goes on from there.
 """
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,8 @@ from samplernn_jax.data.preparation.writing import Levels, write_split
 from samplernn_jax.files import write_json
 
 _BLOCK = 2**20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ABSURD_PEAK = 8.0  # 18 dB over full scale: no sound of floats, but integers that were not scaled
 
 
 def build_dataset(
@@ -66,9 +71,42 @@ def build_dataset(
         OSError: the disk is full, for instance; what was done so far is kept beside the output.
     """
     digest = _digest(found.recordings)
-    if output.exists():
-        return _same_dataset(output, settings, digest)
     work = output.with_name(f".{output.name}.partial")
+    if output.exists() or output.is_symlink():
+        info = _same_dataset(output, settings, digest)
+        shutil.rmtree(work, ignore_errors=True)  # of a preparation that was killed at its very end
+        return info
+    if found.recordings:
+        splits.held_out(len(found.recordings), [r.split for r in found.recordings], settings)
+    work.mkdir(parents=True, exist_ok=True)
+    with _alone(work, output):
+        info = _prepare(found, work, settings, workers, progress, digest, output)
+        (work / "dataset").rename(output)
+        shutil.rmtree(work)
+    return info
+
+
+@contextlib.contextmanager
+def _alone(work: Path, output: Path) -> Iterator[None]:
+    """Keeps other processes out of the hidden folder."""
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{output}: is being prepared by another process") from error
+        yield
+
+
+def _prepare(
+    found: Found,
+    work: Path,
+    settings: BuildSettings,
+    workers: int,
+    progress: Progress,
+    digest: str,
+    output: Path,
+) -> dict[str, Any]:
+    """Makes the dataset in the hidden folder, and gives the content of dataset.json."""
     try:
         rejected = list(found.rejected)
         staged, failed = stage(
@@ -91,12 +129,12 @@ def build_dataset(
         shutil.rmtree(work, ignore_errors=True)
         raise
     except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
         raise OSError(
             f"{output}: cannot be written ({error.strerror or error}); what was done so far is "
             f"kept in {work}, so make room and run the same command again, or remove it"
         ) from error
-    dataset.rename(output)
-    shutil.rmtree(work)
     return info
 
 
@@ -144,6 +182,7 @@ def _write(
     progress: Progress,
 ) -> dict[str, Any]:
     """Writes all but dataset.json, and gives the part of it that is about the content."""
+    staged = _without_absurd(staged, rejected)
     gains = _gains(staged, settings)
     leveled: list[_Leveled] = []
     by_recording: list[list[Clip]] = []
@@ -161,10 +200,12 @@ def _write(
             rejected.append((recording.name, reason))
         progress("looking for silence", number + 1, len(staged))
     if not leveled:
-        reason = f"{rejected[0][0]}: {rejected[0][1]}" if rejected else "there is none"
-        raise ValueError(f"none of {len(rejected)} recordings can be used: {reason}")
+        raise ValueError(f"no recording can be used{_among(rejected)}")
     used = [candidate.staged for candidate in leveled]
-    dealt, split_by = splits.deal(by_recording, [r.split for r in used], settings)
+    try:
+        dealt, split_by = splits.deal(by_recording, [r.split for r in used], settings)
+    except ValueError as error:
+        raise ValueError(f"{error}{_among(rejected)}") from error
     levels, infos = Levels(), {}
     for number, (name, clips) in enumerate(dealt.items(), start=1):
         infos[name] = write_split(
@@ -192,6 +233,22 @@ def _write(
         "damaged": [{"recording": r.name, "reason": r.damage} for r in used if r.damage],
     }
     return {**info, "warnings": health.warnings(used, info, settings)}
+
+
+def _without_absurd(staged: Sequence[Staged], rejected: list[tuple[str, str]]) -> Sequence[Staged]:
+    """Leaves out what would make all others silent, as the gain is of the loudest sample."""
+    for recording in staged:
+        peak = max(-recording.minimum, recording.maximum)
+        if peak > _ABSURD_PEAK:
+            rejected.append((recording.name, f"has samples of {peak:.3g}, full scale is 1"))
+    return [r for r in staged if max(-r.minimum, r.maximum) <= _ABSURD_PEAK]
+
+
+def _among(rejected: Sequence[tuple[str, str]]) -> str:
+    if not rejected:
+        return ""
+    name, reason = rejected[0]
+    return f"; {len(rejected)} recordings were passed over, such as {name}: {reason}"
 
 
 def _covered(by_recording: Sequence[Sequence[Clip]]) -> int:
@@ -247,12 +304,11 @@ def _parts(recording: _Leveled, settings: BuildSettings) -> list[tuple[int, int]
     num_samples = recording.staged.num_samples
     if not settings.drop_silence:
         return [(0, num_samples)]
+    threshold = 10 ** (settings.silence_db / 20)
+    if settings.gain_per == "recording" and _peak(recording.staged, settings) < threshold:
+        return []  # its own gain would make noise of it
     return silence.sounding(
-        recording.read,
-        num_samples,
-        settings.sample_rate_hz,
-        10 ** (settings.silence_db / 20),
-        settings.max_silence_s,
+        recording.read, num_samples, settings.sample_rate_hz, threshold, settings.max_silence_s
     )
 
 

@@ -58,6 +58,12 @@ def _of_recordings(used: Sequence[Staged], settings: BuildSettings) -> Iterator[
             f"{len(clipped)} of {len(used)} recordings are clipped, the worst is {worst.name} "
             f"({worst.clipped:.1%} of its samples); the model will learn the distortion."
         )
+    copies = len(used) - len({recording.digest for recording in used})
+    if copies:
+        yield (
+            f"{copies} of {len(used)} recordings are copies of others, so what is held out may "
+            "also be trained on; remove them."
+        )
     offset = [recording for recording in used if abs(recording.mean) > _OFFSET]
     if offset:
         done = "was removed" if settings.remove_dc else "stays in, as --noremove_dc says"

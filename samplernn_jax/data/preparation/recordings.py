@@ -1,6 +1,7 @@
 """Finding recordings: files, folders and lists of them."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -57,9 +58,12 @@ def of_file(name: str, path: Path, split: str | None = None) -> Recording:
 
     Raises:
         OSError: there is no such file.
+        ValueError: it is no regular file.
     """
-    stat = path.stat()
-    fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no file but a device or pipe")
+    fingerprint = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
     return Recording(name, partial(audio.open_stream, path), fingerprint, split)
 
 
@@ -80,7 +84,7 @@ def find(inputs: Sequence[Path], leave_out: Path) -> Found:
     rejected: list[tuple[str, str]] = []
     num_ignored = 0
     for given in inputs:
-        prefix = f"{given.name}/" if len(inputs) > 1 and given.is_dir() else ""
+        prefix = f"{given.resolve().name}/" if len(inputs) > 1 and given.is_dir() else ""
         for name, path, explicit in _files(given, leave_out.resolve(), rejected):
             ending = path.suffix.lower()
             if not (explicit or ending in audio.extensions()):
@@ -91,7 +95,7 @@ def find(inputs: Sequence[Path], leave_out: Path) -> Found:
                 continue
             try:
                 recordings.setdefault(path.resolve(), of_file(prefix + name, path))
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 rejected.append((prefix + name, f"cannot be read ({error})"))
     if not recordings:
         where = ", ".join(map(str, inputs))
@@ -146,9 +150,13 @@ def _lines(file: Path) -> list[str]:
         ValueError: the file cannot be read.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        content = file.read_bytes()
+    except OSError as error:
         raise ValueError(f"{file}: cannot be read as a list of files ({error})") from error
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:  # as .m3u files were before UTF-8
+        lines = content.decode("latin-1").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -169,13 +177,17 @@ def split_by_folder(recordings: Sequence[Recording]) -> list[Recording]:
     Raises:
         ValueError: a recording is in none of the folders train, valid (or validation) and test.
     """
+    split = []
     for recording in recordings:
-        if recording.name.split("/")[0] not in _SPLIT_FOLDERS:
+        folders = recording.name.split("/")[:-1][:2]  # the first may be the input itself
+        named = [_SPLIT_FOLDERS[folder] for folder in folders if folder in _SPLIT_FOLDERS]
+        if not named:
             raise ValueError(
                 f"split_by=folder: {recording.name} must be in one of the folders "
                 f"{', '.join(_SPLIT_FOLDERS)} of the input"
             )
-    return [r._replace(split=_SPLIT_FOLDERS[r.name.split("/")[0]]) for r in recordings]
+        split.append(recording._replace(split=named[0]))
+    return split
 
 
 def split_by_lists(recordings: Sequence[Recording], lists: dict[str, Path]) -> list[Recording]:

@@ -60,14 +60,14 @@ def _content(info: dict[str, Any]) -> Iterator[str]:
 def _passed_over(info: dict[str, Any]) -> Iterator[str]:
     for what, entries in (("passed over", info["rejected"]), ("ends early", info["damaged"])):
         for entry in entries[:_MAX_LISTED]:
-            yield f"  {what} {printable(entry['recording'])}: {entry['reason']}"
+            yield f"  {what} {entry['recording']}: {entry['reason']}"
         if len(entries) > _MAX_LISTED:
             yield f"  ... and {len(entries) - _MAX_LISTED:,} more, see dataset.json"
 
 
 def _warnings(info: dict[str, Any]) -> Iterator[str]:
     for warning in info["warnings"]:
-        yield f"Warning: {printable(warning)}"
+        yield f"Warning: {warning}"
 
 
 def histogram(info: dict[str, Any]) -> str:
@@ -103,11 +103,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def printable(text: str) -> str:
-    """The text with what is no character, as in broken file names, written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _db(amplitude: float) -> str:

@@ -64,6 +64,10 @@ class BuildSettings:
             f"clip_overlap_s={self.clip_overlap_s}: must be less than clip_s={self.clip_s}",
         )
         require(
+            self.samples(self.clip_overlap_s) < self.clip_len,
+            f"clip_overlap_s={self.clip_overlap_s}: must leave a sample of clip_s={self.clip_s}",
+        )
+        require(
             self.min_clip_s <= self.clip_s,
             f"min_clip_s={self.min_clip_s}: must be at most clip_s={self.clip_s}",
         )

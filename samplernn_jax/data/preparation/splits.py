@@ -35,6 +35,27 @@ def cut(
                 break
 
 
+def held_out(num_recordings: int, given: Sequence[str | None], settings: BuildSettings) -> str:
+    """What is held out, "recording", "clip" or "given", as far as that is known before decoding.
+
+    Raises:
+        ValueError: a split would be empty, or clips that overlap would be in two splits.
+    """
+    split_by = settings.split_by
+    if split_by == "auto":
+        split_by = "recording" if num_recordings >= _MIN_RECORDINGS else "clip"
+    if split_by == "clip" and settings.clip_overlap_s > 0:
+        raise ValueError(
+            f"clip_overlap_s={settings.clip_overlap_s}: must be 0 where single clips are held out, "
+            f"as of {num_recordings} recordings, or the splits would share audio"
+        )
+    if split_by == "given":
+        for name in SPLITS:
+            if name not in given:
+                raise ValueError(f"split_by=given: no recording is in {name}")
+    return split_by
+
+
 def deal(
     by_recording: Sequence[Sequence[Clip]], given: Sequence[str | None], settings: BuildSettings
 ) -> tuple[dict[str, list[Clip]], str]:
@@ -52,20 +73,12 @@ def deal(
     Raises:
         ValueError: a split would be empty, or clips that overlap would be in two splits.
     """
-    split_by = settings.split_by
-    if split_by == "auto":
-        split_by = "recording" if len(by_recording) >= _MIN_RECORDINGS else "clip"
+    split_by = held_out(len(by_recording), given, settings)
     if split_by == "given":
         return _as_given(by_recording, given), split_by
     groups = [list(clips) for clips in by_recording]
     if split_by == "clip":
         groups = [[clip] for clips in by_recording for clip in clips]
-        if settings.clip_overlap_s > 0:
-            raise ValueError(
-                f"clip_overlap_s={settings.clip_overlap_s}: must be 0 where single clips are held "
-                f"out, as {len(by_recording)} recordings make necessary, or the splits would share "
-                "audio"
-            )
     if len(groups) < len(SPLITS):
         raise ValueError(
             f"clip_s={settings.clip_s}: gives {len(groups)} {split_by}s to deal, fewer than one "
@@ -91,21 +104,31 @@ def _as_given(
 def _at_random(groups: list[list[Clip]], settings: BuildSettings) -> dict[str, list[Clip]]:
     quota = settings.held_out * sum(map(_num_samples, groups))
     order = np.random.default_rng(settings.seed).permutation(len(groups)).tolist()
-    # What is longer than twice the quota is taken last, so it is trained on.
-    order.sort(key=lambda number: _num_samples(groups[number]) <= 2 * quota)
-    valid = list(_take(groups, order, quota, leave=2))
-    test = list(_take(groups, order, quota, leave=1))
-    train = [clip for number in order for clip in groups[number]]
-    return {"train": sorted(train), "valid": sorted(valid), "test": sorted(test)}
+    # What is longer than twice the quota is trained on, if there are enough others.
+    short = [number for number in order if _num_samples(groups[number]) <= 2 * quota]
+    if len(short) < 2:
+        short = sorted(order, key=lambda number: -_num_samples(groups[number]))[-2:]
+    short = short[-(len(groups) - 1) :]  # one at least is trained on
+    quota = min(quota, sum(_num_samples(groups[number]) for number in short) / 2)
+    valid = _take(groups, short, quota, leave=1)
+    test = _take(groups, short, quota, leave=0)
+    numbers = {"valid": valid, "test": test, "train": set(order) - set(valid) - set(test)}
+    return {
+        split: sorted(clip for number in numbers[split] for clip in groups[number])
+        for split in SPLITS
+    }
 
 
-def _take(groups: list[list[Clip]], order: list[int], quota: float, leave: int) -> Iterator[Clip]:
-    """Pops at least one group, then more until `quota` samples are full or `leave` are left."""
-    taken = 0
-    while taken == 0 or (taken < quota and len(order) > leave):
-        group = groups[order.pop()]
-        taken += _num_samples(group)
-        yield from group
+def _take(groups: list[list[Clip]], short: list[int], quota: float, leave: int) -> list[int]:
+    """Pops at least one group, then more until another would lead further away from `quota`."""
+    numbers, taken = [], 0
+    while len(short) > leave:
+        size = _num_samples(groups[short[-1]])
+        if taken and taken + size / 2 > quota:
+            break
+        numbers.append(short.pop())
+        taken += size
+    return numbers
 
 
 def _num_samples(group: list[Clip]) -> int:

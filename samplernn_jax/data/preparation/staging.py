@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -29,6 +30,7 @@ _FFT_SIZE = 1024
 _FFT_EVERY = 8  # a spectrum of every eighth stretch is enough to find the bandwidth
 _NOTHING_DB = -90.0  # below the loudest frequency
 _CLIPPED = 0.98
+_CLIPPED_RUN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Staged:
         source_rate_hz: sample rate of the recording.
         source_channels: channels of the recording.
         damage: why the recording ends before its time; empty if it does not.
+        digest: of the samples; tells copies.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Staged:
     source_rate_hz: int
     source_channels: int
     damage: str
+    digest: str
 
     def read(self, start: int, stop: int) -> Waveform:
         """Samples [start, stop)."""
@@ -124,15 +128,27 @@ def _stage_once(
     )
     file = folder / f"{hashlib.sha256(what.encode(errors='surrogateescape')).hexdigest()}.f32"
     facts = file.with_suffix(".json")
-    if not (recording.fingerprint and facts.exists() and file.exists()):
-        write_json(facts, _decode(recording, file, settings, stopped))
-    known = json.loads(facts.read_text(encoding="utf-8"))
-    return Staged(name=recording.name, split=recording.split, file=file, **known)
+    identity: dict[str, Any] = {"name": recording.name, "split": recording.split, "file": file}
+    staged = _staged_before(facts, identity) if recording.fingerprint else None
+    if staged is None:
+        known = _decode(recording, file, settings, stopped)
+        write_json(facts, known)
+        staged = Staged(**identity, **known)
+    return staged
+
+
+def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
+    """What an earlier preparation left, if that is whole."""
+    try:
+        staged = Staged(**identity, **json.loads(facts.read_text(encoding="utf-8")))
+        return staged if staged.file.stat().st_size == 4 * staged.num_samples else None
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _decode(
     recording: Recording, file: Path, settings: BuildSettings, stopped: threading.Event
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Writes the samples to a file and gives the facts."""
     meter, damage = _Meter(settings.sample_rate_hz), ""
     with recording.open() as stream, replace_file(file) as partial, partial.open("wb") as output:
@@ -165,16 +181,19 @@ class _Meter:
         self._minimum, self._maximum = np.inf, -np.inf
         self._power = np.zeros(_FFT_SIZE // 2 + 1)
         self._num_values, self._num_clipped = 0, 0
+        self._digest = hashlib.blake2b(digest_size=16)
 
     def clipping(self, blocks: Iterator[Frames]) -> Iterator[Frames]:
         """Passes on what comes from the decoder.
 
-        A value is clipped if it is near full scale and equal to the one before: waves that were
-        not cut off do not stand still at their crest.
+        A value is clipped if it is near full scale and equal to the five before: of 16 bits, not
+        even low waves that were not cut off stand still at their crest for so long.
         """
         for frames in blocks:
             still = (frames[1:] == frames[:-1]) & (np.abs(frames[1:]) >= _CLIPPED)
-            self._num_clipped += int(np.count_nonzero(still))
+            if len(still) >= _CLIPPED_RUN and still.any():
+                runs = np.lib.stride_tricks.sliding_window_view(still, _CLIPPED_RUN, axis=0)
+                self._num_clipped += int(np.count_nonzero(runs.all(axis=-1)))
             self._num_values += frames.size
             yield frames
 
@@ -187,8 +206,9 @@ class _Meter:
         self._minimum = min(self._minimum, float(block.min()))
         self._maximum = max(self._maximum, float(block.max()))
         self._power += _power_spectrum(block)
+        self._digest.update(block.tobytes())
 
-    def facts(self) -> dict[str, int | float]:
+    def facts(self) -> dict[str, int | float | str]:
         """What was gathered."""
         power = self._power[1:]  # the mean is no frequency
         heard = np.flatnonzero(power > power.max() * 10 ** (_NOTHING_DB / 10))
@@ -200,6 +220,7 @@ class _Meter:
             "maximum": self._maximum,
             "bandwidth_hz": highest * self._sample_rate_hz / _FFT_SIZE,
             "clipped": self._num_clipped / max(1, self._num_values),
+            "digest": self._digest.hexdigest(),
         }
 
 

@@ -89,5 +89,6 @@ def write_split(
         "num_clips": len(clips),
         "num_samples": int(lengths.sum()),
         "num_recordings": len({clip.recording for clip in clips}),
+        "lengths_sha256": checksum(lengths_file(folder, name)),
         "shards": shards,
     }

@@ -100,6 +100,23 @@ def test_loudness_is_brought_to_its_target_but_never_over_full_scale(tmp_path):
     assert info["gain"] == pytest.approx(2.0)
 
 
+def test_what_would_make_all_others_silent_is_passed_over(tmp_path):
+    absurd = 6000 * noise(4000)
+    info = build(of(noise(4000, 1), absurd, noise(4000, 2)), tmp_path / "d")
+    assert info["gain"] == pytest.approx(2.0)
+    expected = {"recording": "1", "reason": "has samples of 3e+03, full scale is 1"}
+    assert info["rejected"] == [expected]
+    with pytest.raises(ValueError, match=r"fewer than one for each .* such as 1: has samples of"):
+        build(of(noise(900), absurd), tmp_path / "e")
+
+
+def test_a_gain_of_its_own_does_not_make_noise_of_a_silent_recording(tmp_path):
+    dither = noise(4000, peak=2**-15)
+    found = of(noise(4000, 1), dither, noise(4000, 2, peak=0.01))
+    info = build(found, tmp_path / "d", gain_per="recording", drop_silence=True)
+    assert info["rejected"] == [{"recording": "1", "reason": "is silent"}]
+
+
 def test_the_mean_of_each_recording_is_removed(tmp_path):
     waveforms = [noise(4000, 0, 0.3) + np.float32(0.5), noise(4000, 1, 0.3) - np.float32(0.2)]
     info = build(of(*waveforms), tmp_path / "d", remove_dc=True)
@@ -242,6 +259,55 @@ def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, error):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "straight"]
 
 
+@pytest.mark.parametrize("damage", ["truncated", "no_facts", "half_facts", "no_samples"])
+def test_what_was_staged_badly_is_decoded_again(tmp_path, damage):
+    found, _ = broken_after(12, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(found, tmp_path / "d", settings(), workers=1)
+    facts = min((tmp_path / ".d.partial" / "staging").glob("*.json"))
+    samples = facts.with_suffix(".f32")
+    if damage == "truncated":
+        samples.write_bytes(samples.read_bytes()[:-4])
+    elif damage == "no_samples":
+        samples.unlink()
+    else:
+        facts.write_text("" if damage == "no_facts" else '{"num_samples": 2000}')
+    found, readings = broken_after(12, None)
+    build(found, tmp_path / "d")
+    assert len(readings) == 2
+    assert sum(s.num_samples for s in Dataset.open(tmp_path / "d").splits.values()) == 26_000
+
+
+def test_two_preparations_of_one_dataset_do_not_meet(tmp_path):
+    inside = []
+
+    def meanwhile():
+        with pytest.raises(ValueError, match="d: is being prepared by another process"):
+            build(of(noise(4000)), tmp_path / "d")
+        inside.append(True)
+        yield noise(4000)[:, None]
+
+    first = Recording("0", lambda: contextlib.nullcontext(audio.Stream(RATE, 1, meanwhile())))
+    build(Found([first]), tmp_path / "d")
+    assert inside
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_what_is_known_to_fail_fails_before_anything_is_decoded(tmp_path):
+    found, readings = broken_after(4, None)
+    with pytest.raises(ValueError, match=r"clip_overlap_s=0.05: must be 0 where single clips"):
+        build(found, tmp_path / "d", clip_overlap_s=0.05)
+    with pytest.raises(ValueError, match="split_by=given: no recording is in train"):
+        build(found, tmp_path / "d", split_by="given")
+    assert readings == []
+
+
+def test_a_link_to_nowhere_is_no_place_for_a_dataset(tmp_path):
+    (tmp_path / "d").symlink_to(tmp_path / "missing")
+    with pytest.raises(ValueError, match="d: exists already"):
+        build(of(noise(4000)), tmp_path / "d")
+
+
 def test_a_changed_recording_and_another_rate_are_decoded_again(tmp_path):
     found, _ = broken_after(12, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -307,8 +373,11 @@ def test_another_folder_is_not_touched(tmp_path):
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (Found([]), "none of 0 recordings can be used: there is none"),
-        (of(np.zeros(0, np.float32)), "none of 1 recordings can be used: 0: holds no audio"),
+        (Found([]), "no recording can be used$"),
+        (
+            of(np.zeros(0, np.float32)),
+            "no recording can be used; 1 recordings .* such as 0: holds no audio",
+        ),
         (of(noise(1000)), "clip_s=0.1: gives 2 clips to deal, fewer than one for each"),
     ],
 )
@@ -319,7 +388,7 @@ def test_what_cannot_be_a_dataset_is_refused_and_leaves_nothing(tmp_path, found,
 
 
 def test_all_silent_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="none of 1 recordings can be used: 0: is silent"):
+    with pytest.raises(ValueError, match=r"no recording can be used; .* such as 0: is silent"):
         build(of(np.zeros(4000, np.float32)), tmp_path / "d", drop_silence=True)
 
 
@@ -329,6 +398,7 @@ def test_all_silent_is_refused(tmp_path):
         ({"sample_rate_hz": 10}, "sample_rate=10: must be from 1000 to 192000"),
         ({"clip_s": 0.0}, "clip_s=0.0: must be greater than 0"),
         ({"clip_overlap_s": 0.1}, "clip_overlap_s=0.1: must be less than clip_s=0.1"),
+        ({"clip_overlap_s": 0.09999}, "clip_overlap_s=0.09999: must leave a sample of clip_s=0.1"),
         ({"held_out": 0.5}, "held_out=0.5: must be between 0 and 0.5"),
         ({"seed": -1}, "seed=-1: must be at least 0"),
         ({"channel": -1}, "channel=-1: must be at least 0"),
@@ -354,6 +424,8 @@ def test_data_that_cannot_work_is_warned_of(tmp_path):
     assert "1 of 1 recordings are clipped, the worst is 0" in messages(tmp_path / "c", clipped)
     silent = np.zeros(RATE * 60, np.float32)
     mostly_silent = np.concatenate([noise(RATE * 30), silent])
+    copies = messages(tmp_path / "copies", *[noise(8000, 1), noise(8000, 2), noise(8000, 1)])
+    assert "1 of 3 recordings are copies of others" in copies
     assert "of the audio was silence and is left out" in messages(
         tmp_path / "s", mostly_silent, drop_silence=True
     )
@@ -362,8 +434,10 @@ def test_data_that_cannot_work_is_warned_of(tmp_path):
 
 
 def test_loud_tones_that_were_not_clipped_are_not_taken_for_clipped(tmp_path):
-    tone = np.sin(2 * np.pi * 110 * np.arange(RATE * 10) / RATE).astype(np.float32)
-    assert "clipped" not in messages(tmp_path / "d", tone)
+    for hz in (30, 50, 110):
+        tone = 0.999 * np.sin(2 * np.pi * hz * np.arange(44_100 * 10) / 44_100)
+        tone = np.round(tone * 2**15) / 2**15
+        assert "clipped" not in messages(tmp_path / str(hz), tone.astype(np.float32), rate=44_100)
 
 
 def test_amplitudes_are_counted_in_bands_of_6_db(tmp_path):
@@ -383,4 +457,6 @@ def test_changed_samples_are_found_by_their_checksum(tmp_path):
     content = bytearray(file.read_bytes())
     content[77] ^= 1
     file.write_bytes(content)
-    assert damaged_files(tmp_path / "d") == ["train.00000.pcm16"]
+    lengths = tmp_path / "d" / "valid.lengths.npy"
+    lengths.write_bytes(lengths.read_bytes()[:-1] + b"\1")
+    assert damaged_files(tmp_path / "d") == ["train.00000.pcm16", "valid.lengths.npy"]

@@ -76,6 +76,15 @@ def test_links_out_of_the_folder_are_followed(folder, tmp_path):
     assert names(find(folder)) == ["link/x.wav"]
 
 
+def test_a_pipe_is_not_waited_for(folder):
+    write(folder / "a.wav")
+    os.mkfifo(folder / "pipe")
+    (folder / "b.wav").symlink_to(folder / "pipe")
+    found = find(folder)
+    assert names(found) == ["a.wav"]
+    assert found.rejected == [("b.wav", "cannot be read (it is no file but a device or pipe)")]
+
+
 def test_a_link_to_nowhere_is_named(folder):
     write(folder / "a.wav")
     (folder / "b.wav").symlink_to(folder / "missing")
@@ -122,6 +131,14 @@ def test_a_list_names_files_relative_to_itself(folder):
     assert [name for name, _ in found.rejected] == ["missing.wav"]
 
 
+def test_an_old_list_is_latin_1_and_what_is_no_name_is_passed_over(folder):
+    write(folder / "é.wav")
+    (folder / "old.m3u").write_bytes("é.wav\na\0b.wav\n".encode("latin-1"))
+    found = find(folder / "old.m3u")
+    assert names(found) == ["é.wav"]
+    assert [name for name, _ in found.rejected] == ["a\0b.wav"]
+
+
 def test_two_files_of_the_same_name_are_told_apart(folder, tmp_path):
     write(folder / "x.wav")
     write(tmp_path / "other" / "in" / "x.wav")
@@ -155,6 +172,9 @@ def test_folders_give_the_split(folder):
         "validation/c.wav": "valid",
         "test/d.wav": "test",
     }
+    inputs = [folder / "train", folder / "validation", folder / "test"]
+    several = recordings.split_by_folder(find(*inputs).recordings)
+    assert [recording.split for recording in several] == ["test", "train", "train", "valid"]
     write(folder / "other.wav")
     with pytest.raises(ValueError, match=r"split_by=folder: other.wav must be in one of"):
         recordings.split_by_folder(find(folder).recordings)

@@ -74,6 +74,24 @@ def test_one_very_long_recording_is_trained_on(seed):
     assert 0 in held_out(dealt)["train"]
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "minutes", [[40, 40] + [2] * 8, [1] * 10, list(range(1, 15)), [30] + [1] * 9, [5, 5, 90] * 4]
+)
+def test_what_is_held_out_is_near_to_what_was_asked_for(minutes, seed):
+    dealt, _ = deal([60_000 * m for m in minutes], seed=seed)
+    total = sum(minutes) * 60_000
+    for split in ("valid", "test"):
+        share = sum(clip.stop - clip.start for clip in dealt[split]) / total
+        assert 0.04 <= share <= 0.2
+
+
+def test_three_recordings_are_one_for_each_split():
+    dealt, _ = deal([50_000, 1000, 60_000], split_by="recording")
+    assert sorted(map(len, held_out(dealt).values())) == [1, 1, 1]
+    assert held_out(dealt)["train"] == {2}
+
+
 def test_the_seed_decides():
     assert deal([900] * 40, seed=1) == deal([900] * 40, seed=1)
     assert deal([900] * 40, seed=1) != deal([900] * 40, seed=2)
@@ -89,8 +107,13 @@ def test_a_given_split_is_kept():
     ("lengths", "given", "changes", "message"),
     [
         ([900, 900], None, {}, "clip_s=1.0: gives 2 clips to deal, fewer than one for each"),
-        ([900] * 3, ["train"] * 3, {"split_by": "given"}, "no recording with a clip is in valid"),
-        ([900], [None], {"split_by": "given"}, "split_by=given: a recording has None"),
+        ([900] * 3, ["train"] * 3, {"split_by": "given"}, "no recording is in valid"),
+        (
+            [900, 900, 50],
+            ["train", "valid", "test"],
+            {"split_by": "given"},
+            "no recording with a clip is in test",
+        ),
         ([9000] * 3, None, {"clip_overlap_s": 0.5}, "clip_overlap_s=0.5: must be 0 where single"),
     ],
 )
