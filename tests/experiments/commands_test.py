@@ -148,9 +148,9 @@ def test_preparing_the_same_again_is_done_at_once_and_says_what_is_there(recordi
 def test_a_killed_preparation_goes_on(tmp_path):
     (tmp_path / "in").mkdir()
     rng = np.random.default_rng(0)
+    noise = rng.uniform(-0.5, 0.5, 1_500_000)
     for number in range(40):
-        noise = rng.uniform(-0.5, 0.5, 2_000_000)
-        soundfile.write(tmp_path / "in" / f"{number:02}.wav", noise, 48_000)
+        soundfile.write(tmp_path / "in" / f"{number:02}.wav", noise[number:], 48_000)
     staging = tmp_path / ".d.partial" / "staging"
     command = ("experiments.prepare", f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'd'}")
     process = start(*command)

@@ -129,6 +129,7 @@ def test_several_steps_per_call_change_no_numbers_and_are_resumed(data_path, fin
     assert last["valid_bits"] == pytest.approx(expected["valid_bits"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_moving_average_is_resumed_and_is_what_is_evaluated(data_path, tmp_path):
     config = make_config(data_path, optimizer=OptimizerConfig(ema_decay=0.9))
     train(config, tmp_path / "straight", lambda _: None)
