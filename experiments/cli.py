@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from absl import flags, logging
 
+from samplernn_jax.training.interruption import Interrupted
 from samplernn_jax.training.parallel import give_cpu_devices_threads
 
 
@@ -35,6 +36,9 @@ def run(main: Callable[[], None], usage: str) -> None:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:
         _fail(str(error))
+    except Interrupted as interrupted:
+        print(f"\n{interrupted}", file=sys.stderr)
+        sys.exit(interrupted.exit_code)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)

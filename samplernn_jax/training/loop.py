@@ -25,8 +25,10 @@ from samplernn_jax.data.segments import Segment, prefetch, training_segments
 from samplernn_jax.plots import learning_curve
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
+from samplernn_jax.training import interruption
 from samplernn_jax.training.checkpoint import Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
+from samplernn_jax.training.interruption import Interrupted
 from samplernn_jax.training.metrics import MetricsWriter, read_metrics
 from samplernn_jax.training.parallel import (
     Step,
@@ -54,6 +56,7 @@ def train(config: ExperimentConfig, path: Path, report: Report) -> None:
     Raises:
         ValueError: the configuration does not fit the devices, the dataset or the run that the
             workdir holds.
+        Interrupted: a signal asked the run to stop; where it was is saved.
     """
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
@@ -162,6 +165,7 @@ class Trainer:
         )
         num_steps = config.train.num_steps
         with (
+            interruption.noticed() as request,
             contextlib.closing(segments),
             tqdm(total=num_steps, initial=first, unit="step", disable=None) as bar,
         ):
@@ -175,6 +179,20 @@ class Trainer:
                     self._log(step, wait=is_checkpoint, bar=bar)
                 if is_checkpoint:
                     self._checkpoint(step, position)
+                if request.signal_number is not None:
+                    self._interrupt(step, position, request.signal_number, is_checkpoint, bar)
+
+    def _interrupt(
+        self, step: int, position: Position, signal_number: int, is_saved: bool, bar: tqdm
+    ) -> None:
+        """Saves, without taking the time to validate, and ends the run."""
+        if not is_saved:
+            self._log(step, wait=True, bar=bar)
+            self.checkpoints.save(position, valid_bits=math.inf)
+        raise Interrupted(
+            f"Stopped after step {step}, which is saved; the same command goes on from there.",
+            signal_number,
+        )
 
     def _describe(self, position: Position) -> None:
         first, num_steps = int(position.state.step), self.config.train.num_steps

@@ -1,7 +1,10 @@
 import dataclasses
 import functools
+import itertools
 import json
+import os
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -12,7 +15,8 @@ from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, Paral
 from samplernn_jax.model import initial_carry
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
-from samplernn_jax.training.loop import train
+from samplernn_jax.training.interruption import Interrupted
+from samplernn_jax.training.loop import _Window, train
 from samplernn_jax.training.metrics import read_metrics
 from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.step import init_state
@@ -92,6 +96,35 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished
     with Workdir(tmp_path / "run").metrics_file.open("a") as file:
         file.write(json.dumps({"step": 4, "train_bits": 99.0}) + '\n{"step": 5, "tra')
     train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert entries(tmp_path / "run") == entries(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "at"), [(signal.SIGTERM, 4), (signal.SIGINT, 3)], ids=["SIGTERM", "Ctrl-C"]
+)
+def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
+    data_path, finished, tmp_path, monkeypatch, number, at
+):
+    path, _ = finished
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        add = _Window.add
+        steps = itertools.count(1)
+
+        def add_and_send(window, metrics):
+            add(window, metrics)
+            if next(steps) == at:
+                os.kill(os.getpid(), number)
+
+        patch.setattr(_Window, "add", add_and_send)
+        with pytest.raises(Interrupted, match=f"Stopped after step {at}, which is saved") as error:
+            train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert error.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+    lines = []
+    train(make_config(data_path), tmp_path / "run", lines.append)
+    assert f"Going on after step {at}." in lines
+    jax.tree.map(np.testing.assert_array_equal, all_params(tmp_path / "run"), all_params(path))
     assert entries(tmp_path / "run") == entries(path)
 
 

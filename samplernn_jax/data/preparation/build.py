@@ -226,6 +226,8 @@ def _write(
             "read_s": sum(r.num_samples for r in used) / rate,
             "silence_s": (sum(r.num_samples for r in used) - sum(kept)) / rate,
             "short_s": (sum(kept) - _covered(by_recording)) / rate,
+            "clipped": sum(r.clipped * r.num_samples for r in used)
+            / sum(r.num_samples for r in used),
             **levels.facts(),
         },
         "num_recordings": len(used),

@@ -48,7 +48,10 @@ def _content(info: dict[str, Any]) -> Iterator[str]:
     yield f"sample rate      {info['sample_rate_hz']:,} Hz"
     yield f"gain             {gain} ({info['settings']['gain']})"
     yield f"peak, RMS        {_db(audio['peak'])}, {_db(audio['rms'])} of full scale"
-    yield f"clipped here     {audio['over']:.4%} of the samples"
+    yield (
+        f"clipped          {audio['clipped']:.4%} in the recordings, {audio['over']:.4%} of the "
+        "samples here"
+    )
     yield f"silence left out {duration(audio['silence_s'])} of {duration(audio['read_s'])}"
     yield f"short clips      {duration(audio['short_s'])} left out"
     yield (

@@ -421,6 +421,7 @@ def test_data_that_cannot_work_is_warned_of(tmp_path):
     assert fine == ""
     assert "There are 0.5 minutes of audio" in messages(tmp_path / "short", noise(RATE * 30))
     clipped = np.clip(noise(RATE * 30, peak=3.0), -1, 1)
+    assert build(of(clipped), tmp_path / "share")["audio"]["clipped"] > 0.002
     assert "1 of 1 recordings are clipped, the worst is 0" in messages(tmp_path / "c", clipped)
     silent = np.zeros(RATE * 60, np.float32)
     mostly_silent = np.concatenate([noise(RATE * 30), silent])
