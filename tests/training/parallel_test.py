@@ -69,7 +69,10 @@ def test_raw_gradients_are_those_of_one_device(num_devices, kind):
     assert_close(run(raw_gradients, num_devices, kind, params, segments), expected)
 
 
-@pytest.mark.parametrize(("num_devices", "kind"), [(1, "shard_map"), (2, "shard_map"), (2, "pmap")])
+@pytest.mark.parametrize(
+    ("num_devices", "kind"),
+    [(1, "shard_map"), (2, "shard_map"), pytest.param(2, "pmap", marks=pytest.mark.slow)],
+)
 def test_gradients_of_microbatches_add_up_to_those_of_the_batch(num_devices, kind):
     def in_parts(params, carry, segment):
         grads, metrics, carry = gradients(
@@ -83,7 +86,7 @@ def test_gradients_of_microbatches_add_up_to_those_of_the_batch(num_devices, kin
     assert_close(run(in_parts, num_devices, kind, params, segments), expected)
 
 
-@pytest.mark.parametrize("kind", ["shard_map", "pmap"])
+@pytest.mark.parametrize("kind", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_several_steps_in_one_call_are_the_same_steps(kind):
     step = make_train_step(TINY, OptimizerConfig())
     segments = [random_segment(seed) for seed in range(4)]
