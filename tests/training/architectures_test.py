@@ -33,6 +33,7 @@ def run(config, path):
     return lines
 
 
+@pytest.mark.slow
 def test_the_bits_of_the_independent_predictions_are_logged_and_evaluated(data_path, tmp_path):
     model = dataclasses.replace(TINY, independent_preds=True)
     optimizer = OptimizerConfig(learning_rate=0.01, independent_preds_weight=0.5)

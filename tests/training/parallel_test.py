@@ -114,7 +114,7 @@ def test_gradients_are_those_of_the_mean_over_all_unmasked_targets():
     assert metrics["bits"] == pytest.approx(float(mean_bits(params)), rel=1e-5)
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_WAVENET])
+@pytest.mark.parametrize("config", [TINY, pytest.param(TINY_WAVENET, marks=pytest.mark.slow)])
 def test_training_on_eight_devices_follows_one_and_pmap_follows_shard_map(config):
     optimizer = OptimizerConfig(ema_decay=0.5)
     step = make_train_step(config, optimizer)

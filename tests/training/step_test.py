@@ -108,14 +108,14 @@ def test_independent_predictions_are_minimised_by_their_weight(weight):
 
 
 def test_bfloat16_products_leave_all_else_float32_and_the_bits_within_a_hundredth():
-    config = dataclasses.replace(TINY, dim=64, emb_size=32)
+    config = dataclasses.replace(TINY, dim=32, emb_size=16)
     segments = [
         Segment(
             np.asarray(random_tokens(config, batch=4, num_frames=8, seed=seed % 3)),
             np.ones((4, 32), bool),
             np.zeros((4, 8), bool),
         )
-        for seed in range(30)
+        for seed in range(15)
     ]
     bits = {}
     for dtype in ("float32", "bfloat16"):
@@ -135,5 +135,5 @@ def test_bfloat16_products_leave_all_else_float32_and_the_bits_within_a_hundredt
         floats = jax.tree.leaves((state.params, state.opt_state, carry, metrics["bits"]))
         assert {leaf.dtype.name for leaf in floats} == {"float32", "int32"}
     assert bits["float32"] != bits["bfloat16"]
-    assert bits["float32"][-1] < bits["float32"][0] - 0.3
+    assert bits["float32"][-1] < bits["float32"][0] - 0.1
     np.testing.assert_allclose(bits["bfloat16"], bits["float32"], rtol=0.01)
