@@ -2,11 +2,14 @@
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
+import jax
 from absl import flags, logging
 
 from samplernn_jax.training.interruption import Interrupted
@@ -24,11 +27,12 @@ def run(main: Callable[[], None], usage: str) -> None:
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.set_verbosity(logging.ERROR)  # orbax tells much that no user asked for
+    logging.set_verbosity(logging.FATAL)  # orbax tells much that no user asked for
     if not {"--help", "-h"}.isdisjoint(sys.argv):  # before absl asks for what is required
         print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
         return
     _parse()
+    _keep_compiled_programs()
     give_cpu_devices_threads()
     try:
         main()
@@ -42,6 +46,13 @@ def run(main: Callable[[], None], usage: str) -> None:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
+
+
+def _keep_compiled_programs() -> None:
+    """Keeps what takes long to compile for the next time, unless the user has said where or not."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "samplernn_jax" / "compiled"))
 
 
 @contextlib.contextmanager

@@ -11,16 +11,22 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax
 from absl import flags
 
-from experiments import cli
+from experiments import cli, processes
 from samplernn_jax.config import NORMALIZATIONS, ExperimentConfig
 from samplernn_jax.data.baselines import baselines, bigram_counts
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.parallel import check_batch_size, make_mesh, replicate
+from samplernn_jax.training.parallel import (
+    check_batch_size,
+    is_first_process,
+    make_mesh,
+    replicate,
+)
 from samplernn_jax.training.workdir import Workdir
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -38,10 +44,19 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _SEQ_LEN = flags.DEFINE_integer(
     "seq_len", None, "Targets of a segment. Default: as in training.", lower_bound=1
 )
+_AVERAGE = flags.DEFINE_enum(
+    "average",
+    "samples",
+    ["samples", "batches"],
+    "samples: the mean over all samples. batches: the mean of the means over each batch of "
+    "segments, as the original and the paper have it; it depends on batch_size and seq_len.",
+)
+flags.adopt_module_key_flags(processes)
 
 
 def main() -> None:
     """Evaluates and prints the JSON object."""
+    processes.join()
     mesh = make_mesh()
     workdir = Workdir(Path(_WORKDIR.value))
     info = workdir.read_info()
@@ -61,12 +76,17 @@ def main() -> None:
     split = dataset.splits[_SPLIT.value]
     step, params = restore_params(workdir, config.model, _STEP.value)
     eval_step = compile_eval_step(config, mesh)
-    result = evaluate(eval_step, config, mesh, replicate(mesh, params), split)
+    result = evaluate(eval_step, config, mesh, replicate(mesh, jax.device_get(params)), split)
+    if not is_first_process():
+        return
     without_model = baselines(
         bigram_counts(dataset.splits["train"], config.model), bigram_counts(split, config.model)
     )
     values = {
-        "bits_per_sample": result.bits_per_sample,
+        "bits_per_sample": (
+            result.bits_per_sample if _AVERAGE.value == "samples" else result.mean_of_batches
+        ),
+        "average": _AVERAGE.value,
         "num_samples": result.num_samples,
         "split": split.name,
         "step": step,

@@ -9,7 +9,9 @@ trains a small model on a synthetic corpus, without any download. With your own 
         --config.data.path=datasets/mine
 
 The same command again goes on exactly where a stopped run was. Any field of the configuration can
-be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000.
+be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000; with
+--plan it says how much memory and time that would take. On a TPU pod or under SLURM, run it on
+every host with --coordinator=auto.
 """
 
 import sys
@@ -20,9 +22,10 @@ from absl import flags
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from experiments import cli
+from experiments import cli, processes
 from samplernn_jax.config import ExperimentConfig
-from samplernn_jax.training.loop import train
+from samplernn_jax.training.loop import print_plan, train
+from samplernn_jax.training.parallel import is_first_process
 from samplernn_jax.training.workdir import Workdir
 
 _DEMO = Path(__file__).parent.parent / "configs" / "demo.py"
@@ -34,6 +37,13 @@ with cli.config_mistakes():
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run. Default: runs/ and the name of the recipe."
 )
+_PLAN = flags.DEFINE_boolean(
+    "plan", False, "Say what the training would take, over several batch sizes, and do not train."
+)
+_FROM_STEP = flags.DEFINE_integer(
+    "from_step", None, "Go on from this checkpoint and remove the later ones. Default: the latest."
+)
+flags.adopt_module_key_flags(processes)
 
 
 def main() -> None:
@@ -43,7 +53,16 @@ def main() -> None:
         raise ValueError(f"config={recipe}: must be a recipe, such as the files in configs/")
     workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
     config = ExperimentConfig.from_mapping(_with_imported_model(_CONFIG.value.to_dict(), workdir))
-    train(config, workdir, _report)
+    processes.join()
+    if _PLAN.value:
+        print_plan(config, _report)
+        return
+    train(config, workdir, _report, _FROM_STEP.value)
+    if is_first_process():
+        _say_what_is_next(config, workdir)
+
+
+def _say_what_is_next(config: ExperimentConfig, workdir: Path) -> None:
     print(
         f"""
 Trained. In {workdir} you find

@@ -264,6 +264,12 @@ class TrainConfig:
 
     Attributes:
         num_steps: steps in all; one step is one segment of every row.
+        num_epochs: stop after so many passes over the training split, if that is earlier; 0 for
+            no such limit.
+        max_hours: stop when the command has run for so long, such as a job may; what is done is
+            saved, and the same command goes on. 0 for no such limit.
+        patience: stop after so many validations in a row that were no better than the best; 0
+            for no such limit.
         log_every: steps between entries of the metrics log.
         valid_every: steps between validations; each one also saves a checkpoint.
         valid_segments: validate on the first so many segments of each row only, which are the
@@ -275,6 +281,9 @@ class TrainConfig:
     """
 
     num_steps: int = 100_000
+    num_epochs: float = 0.0
+    max_hours: float = 0.0
+    patience: int = 0
     log_every: int = 50
     valid_every: int = 1000
     valid_segments: int = 0
@@ -287,7 +296,7 @@ class TrainConfig:
             self,
             *("num_steps", "log_every", "valid_every", "keep_latest", "keep_best", "max_skipped"),
         )
-        require_not_negative(self, "valid_segments")
+        require_not_negative(self, "valid_segments", "num_epochs", "max_hours", "patience")
 
 
 @dataclasses.dataclass(frozen=True)

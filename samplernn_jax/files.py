@@ -1,6 +1,7 @@
-"""Writing files so that nothing is ever left half-written: a temporary name first, then rename."""
+"""Files: written so that nothing is ever left half-written, and told from damaged ones."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import tempfile
@@ -38,6 +39,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -20,12 +20,17 @@ def spectrogram(path: Path, waveform: np.ndarray, sample_rate_hz: int, title: st
 
 def clips(path: Path, waveforms: Mapping[str, np.ndarray], sample_rate_hz: int) -> None:
     """Draws one `spectrogram` below the other; the keys are their titles."""
+    _save(clips_figure(waveforms, sample_rate_hz), path)
+
+
+def clips_figure(waveforms: Mapping[str, np.ndarray], sample_rate_hz: int) -> Figure:
+    """The figure that `clips` writes to a file."""
     figure = Figure(figsize=(9, 5 * len(waveforms)), layout="constrained")
     for subfigure, (title, waveform) in zip(
         figure.subfigures(len(waveforms), squeeze=False)[:, 0], waveforms.items(), strict=True
     ):
         _draw_clip(subfigure, waveform, sample_rate_hz, title)
-    _save(figure, path)
+    return figure
 
 
 def _draw_clip(figure: FigureBase, waveform: np.ndarray, sample_rate_hz: int, title: str) -> None:

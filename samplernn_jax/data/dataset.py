@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Int16, Int32, Int64
 
 from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.files import checksum
 from samplernn_jax.quantization import pcm16_table
 
 SPLITS = ("train", "valid", "test")
@@ -150,12 +151,6 @@ def info_file(path: Path) -> Path:
 def recordings_file(path: Path) -> Path:
     """Where the facts about each recording are."""
     return path / "recordings.jsonl"
-
-
-def checksum(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def damaged_files(path: Path) -> list[str]:

@@ -7,20 +7,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig, ModelConfig
-from samplernn_jax.data.segments import Segment
 from samplernn_jax.layers import RNN_TYPES
+from samplernn_jax.training import plan
 from samplernn_jax.training.parallel import (
     check_batch_size,
     make_mesh,
-    map_step,
+    map_train_step,
     replicate,
     shard_rows,
 )
-from samplernn_jax.training.step import init_state, make_train_step
+from samplernn_jax.training.step import init_state
 
 _MATMUL_SIZE = 2048
 _MATMUL_ROUNDS = 5
@@ -45,30 +44,22 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
         raise ValueError("model.architecture='wavenet': must be 'samplernn', FLOP are counted so")
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    train_step = map_train_step(config, mesh)
+    cost = plan.cost_of_call(train_step, config, mesh)
+    matmul = _matmul_flop_per_s() * mesh.size
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
     carry = shard_rows(mesh, initial_carry(config.model, params, config.data.batch_size))
-    segment = shard_rows(mesh, _random_segment(config))
-    train_step = map_step(
-        make_train_step(config.model, config.optimizer, config.parallel.microbatches),
-        mesh,
-        "shard_map",
-        donate=(0, 1),
-    )
-    began = time.perf_counter()
-    compiled = train_step.lower(state, carry, segment).compile()  # type: ignore[attr-defined]
-    compile_s = time.perf_counter() - began
-    matmul = _matmul_flop_per_s() * mesh.size
+    segment = shard_rows(mesh, plan.random_segment(config, config.data.batch_size))
 
     def run(position: Any) -> Any:
-        (state, _), carry = compiled(*position, segment)
+        (state, _), carry = train_step(position[0], position[1], segment)
         return state, carry
 
     seconds_per_step = _time(run, (state, carry), seconds)
     samples = config.data.batch_size * config.data.seq_len
     flop = flop_per_sample(config.model, samples)
     achieved = flop * samples / seconds_per_step
-    memory = compiled.memory_analysis()
     return {
         "batch_size": config.data.batch_size,
         "seq_len": config.data.seq_len,
@@ -79,8 +70,8 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
         "flop_per_s": achieved,
         "matmul_flop_per_s": matmul,
         "ratio": achieved / matmul,
-        "compile_s": compile_s,
-        "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes,
+        "compile_s": cost.compile_s,
+        "memory_bytes": cost.memory_bytes,
     }
 
 
@@ -130,18 +121,6 @@ def _rnn(config: ModelConfig, inputs: int, every: int, input_is_data: bool) -> f
     if config.skip_conn:
         total += config.n_rnn * _product(dim, dim, every)
     return total
-
-
-def _random_segment(config: ExperimentConfig) -> Segment:
-    model, data = config.model, config.data
-    rng = np.random.default_rng(config.seed)
-    shape = (data.batch_size, model.overlap + data.seq_len)
-    frames = data.seq_len // model.top_frame_size
-    return Segment(
-        rng.integers(0, model.q_levels, shape).astype(np.int32),
-        np.ones((data.batch_size, data.seq_len), bool),
-        np.zeros((data.batch_size, frames), bool),
-    )
 
 
 def _time(run: Callable[[Any], Any], value: Any, seconds: float) -> float:

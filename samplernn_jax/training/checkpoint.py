@@ -3,10 +3,16 @@
 A checkpoint holds two items: `params`, all that evaluation and sampling read (the moving average,
 if there is one), and `rest`, what training needs on top to go on exactly (optimizer, carry, step,
 and the parameters themselves where `params` is their average). Step 0 is an imported model, which
-has no `rest`.
+has no `rest`. Beside them lies `checksums.json`, by which a file that was cut short or changed is
+found out before anything is read from it.
 """
 
+import json
 import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +23,17 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, C
 
 from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
+from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
+from samplernn_jax.training.parallel import is_first_process, wait_for_all
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 
 IMPORTED_STEP = 0
+
+_CHECKSUMS = "checksums.json"
+_SPACE_FOR_DETAILS = 2**20
+"""What a checkpoint may take on the disk beside its arrays, in bytes."""
 
 
 class Position(NamedTuple):
@@ -43,7 +55,11 @@ class Checkpoints:
                 CustomSteps([IMPORTED_STEP]),
             ]
         )
-        self._manager = _manager(workdir.checkpoints, preservation_policy=policy)
+        self._folder = workdir.checkpoints
+        self._damaged = workdir.damaged_checkpoints
+        self._manager = _manager(
+            self._folder, preservation_policy=policy, cleanup_tmp_directories=True
+        )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -56,15 +72,83 @@ class Checkpoints:
         """The step to resume from; None in a fresh run."""
         return self._manager.latest_step()
 
+    @property
+    def best(self) -> tuple[float, int] | None:
+        """The bits and the step of the best validation; None in a fresh run."""
+        step = self._manager.best_step()
+        return None if step is None else (_valid_bits(self._manager.metrics(step)), step)
+
+    def put_damaged_aside(self, report: Callable[[str], None]) -> None:
+        """Moves the latest checkpoints away, up to the first one whose files are all sound."""
+        if is_first_process():
+            for step in sorted(self._manager.all_steps(), reverse=True):
+                damaged = next(_damaged_files(self._folder / str(step)), None)
+                if damaged is None:
+                    break
+                target = self._damaged / str(step)
+                shutil.rmtree(target, ignore_errors=True)
+                target.parent.mkdir(exist_ok=True)
+                (self._folder / str(step)).rename(target)
+                report(
+                    f"The checkpoint of step {step} is damaged ({damaged} is not what was "
+                    f"written); it lies in {target} now, and the one before is used."
+                )
+        had_some = self._manager.latest_step() is not None
+        wait_for_all("damaged checkpoints are put aside")
+        self._manager.reload()
+        if had_some and self._manager.latest_step() is None:
+            raise ValueError(
+                f"workdir={self._folder.parent}: every checkpoint is damaged; choose another "
+                "workdir to start anew"
+            )
+
+    def go_back(self, step: int) -> None:
+        """Removes all checkpoints after `step`.
+
+        Raises:
+            ValueError: there is none of this step.
+        """
+        steps = self._manager.all_steps()
+        _check_step(step, steps, self._folder.parent)
+        for later in [s for s in steps if s > step]:
+            self._manager.delete(later)
+
     def save(self, position: Position, valid_bits: float) -> None:
-        """Saves, and removes what is neither among the latest nor among the best."""
-        items = _items(position)
-        self._manager.save(
-            int(position.state.step),
-            args=ocp.args.Composite(**{k: ocp.args.StandardSave(v) for k, v in items.items()}),
-            metrics={"valid_bits": valid_bits},
+        """Saves, and then removes what is neither among the latest nor among the best.
+
+        Raises:
+            ValueError: it cannot be written; what was saved before is still there.
+        """
+        step, items = int(position.state.step), _items(position)
+        self._check_space(step, items)
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(**{k: ocp.args.StandardSave(v) for k, v in items.items()}),
+                metrics={"valid_bits": valid_bits},
+            )
+            self._manager.wait_until_finished()
+            if is_first_process():
+                _write_checksums(self._folder / str(step))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(self._not_written(step, _reason(error))) from error
+
+    def _check_space(self, step: int, items: dict[str, Any]) -> None:
+        """Raises ValueError where the disk is too full, before anything is written."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items))
+        free = shutil.disk_usage(self._folder).free
+        if free < needed + _SPACE_FOR_DETAILS:
+            raise ValueError(
+                self._not_written(
+                    step, f"{free / 2**20:.1f} MiB are free, {needed / 2**20:.1f} MiB needed"
+                )
+            )
+
+    def _not_written(self, step: int, reason: str) -> str:
+        return (
+            f"{self._folder / str(step)}: cannot be written ({reason}); the checkpoints before it "
+            "are intact, and the same command goes on from the latest"
         )
-        self._manager.wait_until_finished()
 
     def restore(self, like: Position) -> Position:
         """Loads the latest checkpoint onto the devices where `like` is.
@@ -102,6 +186,7 @@ def save_imported(workdir: Workdir, params: Params) -> None:
             args=ocp.args.Composite(params=ocp.args.StandardSave(params)),
             metrics={"valid_bits": math.inf},
         )
+    _write_checksums(workdir.checkpoints / str(IMPORTED_STEP))
 
 
 def restore_params(
@@ -121,10 +206,12 @@ def restore_params(
         steps = sorted(manager.all_steps())
         if step is None:
             step = manager.best_step()
-        if step not in steps:
+        _check_step(step, steps, workdir.path)
+        folder = workdir.checkpoints / str(step)
+        for damaged in _damaged_files(folder):
             raise ValueError(
-                f"step={step}: workdir {workdir.path} has checkpoints of steps "
-                f"{', '.join(map(str, steps))}"
+                f"{folder / damaged}: is damaged, choose the checkpoint of another step: "
+                f"{', '.join(str(other) for other in steps if other != step)}"
             )
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
@@ -135,6 +222,45 @@ def restore_params(
             step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
         )
     return step, restored["params"]
+
+
+def _check_step(step: int | None, steps: list[int], path: Path) -> None:
+    if step not in steps:
+        raise ValueError(
+            f"step={step}: workdir {path} has checkpoints of steps "
+            f"{', '.join(map(str, sorted(steps)))}"
+        )
+
+
+def _write_checksums(folder: Path) -> None:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    write_json(
+        folder / _CHECKSUMS, {str(file.relative_to(folder)): checksum(file) for file in files}
+    )
+
+
+def _damaged_files(folder: Path) -> Iterator[str]:
+    """Files that are missing or not as they were written.
+
+    A run that was killed before it could write the checksums leaves a checkpoint without, which
+    is whole all the same.
+    """
+    if not (folder / _CHECKSUMS).is_file():
+        return
+    try:
+        expected = json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8"))
+    except ValueError:
+        yield _CHECKSUMS
+        return
+    for name, value in expected.items():
+        if not (folder / name).is_file() or checksum(folder / name) != value:
+            yield name
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be written, without the many paths that tensorstore tells of."""
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(code[1])) if code else str(error)
 
 
 def _items(position: Position) -> dict[str, Any]:

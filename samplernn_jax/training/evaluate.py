@@ -13,7 +13,13 @@ from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
 from samplernn_jax.model import Params
-from samplernn_jax.training.parallel import Step, map_step, shard_rows
+from samplernn_jax.training.parallel import (
+    Step,
+    local_copy,
+    map_step,
+    rows_of_process,
+    shard_rows,
+)
 from samplernn_jax.training.step import make_eval_step
 
 
@@ -23,12 +29,15 @@ class Evaluation(NamedTuple):
     Attributes:
         bits_per_sample: of the model's predictions.
         num_samples: unmasked targets.
+        mean_of_batches: the mean of the means over each batch of segments, as the original
+            averages, which depends on the batch size and the segment length.
         independent_bits: bits per sample of the top tier's independent predictions; None for a
             model that has none.
     """
 
     bits_per_sample: float
     num_samples: int
+    mean_of_batches: float
     independent_bits: float | None
 
 
@@ -51,14 +60,15 @@ def evaluate(
         eval_step: from `compile_eval_step`, with the same configuration and mesh.
         config: gives the model, the batch size and the segment length.
         mesh: the devices.
-        params: replicated on the mesh.
+        params: on every device of the mesh.
         split: the data.
         max_segments: stop after so many segments of each row; 0 for the whole split.
     """
     data = config.data
-    carry = shard_rows(mesh, initial_carry(config.model, params, data.batch_size))
+    rows = rows_of_process(mesh, data.batch_size)
+    carry = shard_rows(mesh, initial_carry(config.model, local_copy(params), len(rows)))
     segments: Iterator[Segment] = evaluation_segments(
-        split, data.batch_size, data.seq_len, config.model
+        split, data.batch_size, data.seq_len, config.model, rows
     )
     if max_segments:
         segments = itertools.islice(segments, max_segments)
@@ -75,4 +85,10 @@ def evaluate(
     independent = None
     if "independent_bits" in host_sums[0]:
         independent = sum(float(entry["independent_bits"]) for entry in host_sums) / num_samples
-    return Evaluation(bits / num_samples, num_samples, independent)
+    of_batches = [
+        float(entry["total_bits"]) / int(entry["num_targets"])
+        for entry in host_sums
+        if entry["num_targets"]
+    ]
+    mean_of_batches = sum(of_batches) / len(of_batches)
+    return Evaluation(bits / num_samples, num_samples, mean_of_batches, independent)

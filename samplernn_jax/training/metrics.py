@@ -1,13 +1,17 @@
-"""The metrics log: JSON lines, TensorBoard, and the learning curve drawn from the former."""
+"""Metrics: on the device, and in the log as JSON lines and for TensorBoard."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import tensorboardX
 
 from samplernn_jax.files import replace_file
+from samplernn_jax.plots import clips_figure
+from samplernn_jax.training.step import Metrics
 from samplernn_jax.training.workdir import Workdir
 
 Entry = dict[str, Any]
@@ -26,10 +30,8 @@ class MetricsWriter:
             str(workdir.tensorboard), purge_step=start_step + 1
         )
 
-    def __enter__(self) -> "MetricsWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Closes the log."""
         self._file.close()
         self._board.close()
 
@@ -41,8 +43,11 @@ class MetricsWriter:
             self._board.add_scalar(name, value, step)
 
     def audio(self, step: int, name: str, waveform: np.ndarray, sample_rate_hz: int) -> None:
-        """Logs a sound, for TensorBoard only."""
+        """Logs a sound and its spectrogram, for TensorBoard only."""
         self._board.add_audio(name, waveform, step, sample_rate=sample_rate_hz)
+        figure = clips_figure({f"{name} after step {step}": waveform}, sample_rate_hz)
+        self._board.add_figure(f"{name}_spectrogram", figure, step)
+        self._board.flush()
 
 
 def read_metrics(workdir: Workdir) -> list[Entry]:
@@ -57,3 +62,61 @@ def read_metrics(workdir: Workdir) -> list[Entry]:
         except ValueError:
             continue
     return entries
+
+
+class Window:
+    """The metrics of the steps since the last log entry, still on the device."""
+
+    def __init__(self) -> None:
+        self._pending: list[Metrics] = []
+        self.skipped_in_a_row = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts the clock at the next step, so that what happens outside does not count."""
+        self._began = 0.0
+        self._untimed = 1  # the first call is dispatched, and maybe compiled, before the clock
+
+    def add(self, metrics: Metrics) -> None:
+        """Adds a call that was dispatched, of one step or of several."""
+        if not self._began:
+            self._began = time.perf_counter()
+        self._pending.append(metrics)
+
+    def wait_for_previous(self) -> None:
+        """Returns when the last call but one is done, if it was not taken."""
+        jax.block_until_ready(self._pending[-2:-1])
+
+    def take(self, wait: bool) -> dict[str, float]:
+        """Means over the finished steps, or with `wait` over all; {} where there is none.
+
+        Skipped steps are counted, and have no part in the means.
+        """
+        count = len(self._pending) if wait else len(self._pending) - 1
+        taken, self._pending = jax.device_get(self._pending[:count]), self._pending[count:]
+        if not taken:
+            return {}
+        now = time.perf_counter()
+        columns = {
+            name: np.concatenate([np.atleast_1d(metrics[name]) for metrics in taken])
+            for name in taken[0]
+        }
+        targets, skipped = columns["num_targets"].astype(np.float64), columns["skipped"]
+        self.skipped_in_a_row = int(skipped[-1])
+        untimed = self._untimed * len(skipped) // len(taken)
+        timed = targets[untimed:].sum() or targets.sum()
+        values = {
+            "steps_per_s": max(len(skipped) - untimed, 1) / (now - self._began),
+            "samples_per_s": float(timed / (now - self._began)),
+        }
+        done = skipped == 0
+        if not done.all():
+            values["skipped_steps"] = float(np.count_nonzero(~done))
+        if done.any():
+            weights = targets[done] / max(targets[done].sum(), 1.0)
+            values["train_bits"] = float(columns["bits"][done] @ weights)
+            values["grad_norm"] = float(columns["grad_norm"][done].mean())
+            if "independent_bits" in columns:
+                values["independent_bits"] = float(columns["independent_bits"][done] @ weights)
+        self._began, self._untimed = now, 0
+        return values

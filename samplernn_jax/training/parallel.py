@@ -1,24 +1,36 @@
-"""Where the devices are: the only module that knows about meshes.
+"""Where the devices are: the only module that knows about meshes and processes.
 
-Rows of the batch are spread over all devices, everything else is on each of
+Rows of the batch are spread over all devices of all processes, everything else is on each of
 them. A per-device step becomes one call on global arrays, by `jit(shard_map)` or by `pmap`.
 """
 
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from samplernn_jax.training.step import AXIS
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.training.step import AXIS, make_train_step, repeat
 
 T = TypeVar("T")
 
-Step = Callable[[Any, Any, Any], tuple[Any, Any]]
-"""(same on all devices, rows, rows) -> (same on all devices, rows)."""
+
+@runtime_checkable
+class Step(Protocol):
+    """A mapped step: (same on all devices, rows, rows) -> (same on all devices, rows)."""
+
+    def __call__(self, shared: Any, carry: Any, rows: Any, /) -> tuple[Any, Any]:
+        """One call on global arrays."""
+        ...
+
+    def lower(self, shared: Any, carry: Any, rows: Any, /) -> Any:
+        """The same for shapes of global arrays, ready to be compiled."""
+        ...
 
 
 def give_cpu_devices_threads() -> None:
@@ -33,9 +45,58 @@ def give_cpu_devices_threads() -> None:
         os.environ.setdefault("NPROC", str(8 * num_devices))
 
 
+def join_processes(
+    coordinator: str, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Makes this process one of several that train together; call it before jax is first used.
+
+    Args:
+        coordinator: host and port of the first process, where all meet; "auto" to take everything
+            from the environment of a TPU pod, SLURM, Open MPI or Kubernetes.
+        num_processes: how many there are; not with "auto".
+        process_id: which one this is, from 0; not with "auto".
+
+    Raises:
+        ValueError: they cannot meet so.
+    """
+    try:
+        if coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(
+                coordinator, num_processes, process_id, cluster_detection_method="deactivate"
+            )
+    except (ValueError, RuntimeError) as error:
+        hint = (
+            "found no cluster in the environment; give HOST:PORT, num_processes and process_id"
+            if coordinator == "auto"
+            else "must be HOST:PORT of process 0, with num_processes and process_id"
+        )
+        raise ValueError(f"coordinator={coordinator}: {hint} ({error})") from error
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes what there should be once."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(where: str) -> None:
+    """Returns when every process has come here."""
+    multihost_utils.sync_global_devices(where)
+
+
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of one axis over the given devices, by default all."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+    """A mesh of one axis over the given devices, by default all, process by process."""
+    devices = jax.devices() if devices is None else devices
+    in_order = sorted(devices, key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(in_order), (AXIS,))
+
+
+def rows_of_process(mesh: Mesh, batch_size: int) -> range:
+    """The rows of a batch whose devices belong to this process."""
+    per_device = batch_size // mesh.size
+    mine = [i for i, d in enumerate(mesh.devices.flat) if d.process_index == jax.process_index()]
+    return range(mine[0] * per_device, (mine[-1] + 1) * per_device)
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, microbatches: int = 1) -> None:
@@ -54,8 +115,11 @@ def replicate(mesh: Mesh, tree: T) -> T:
 
 
 def shard_rows(mesh: Mesh, tree: T) -> T:
-    """Spreads the leading axis of arrays over the devices."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+    """Spreads the leading axis, this process's rows of the batch, over the devices."""
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+    )
 
 
 def local_copy(tree: T) -> T:
@@ -63,7 +127,19 @@ def local_copy(tree: T) -> T:
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
-def map_step(step: Step, mesh: Mesh, kind: str, donate: tuple[int, ...]) -> Step:
+def row_shapes(mesh: Mesh, tree: T) -> T:
+    """Shapes of the whole batch, spread over the devices as `shard_rows` spreads arrays."""
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+def replicated_shapes(mesh: Mesh, tree: T) -> T:
+    """Shapes of what `replicate` puts on every device."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+def map_step(step: Callable[..., Any], mesh: Mesh, kind: str, donate: tuple[int, ...]) -> Step:
     """Maps a per-device step over a mesh and compiles it.
 
     Args:
@@ -76,31 +152,57 @@ def map_step(step: Step, mesh: Mesh, kind: str, donate: tuple[int, ...]) -> Step
         The same function of global arrays.
     """
     if kind == "pmap":
-        return _pmap_step(step, mesh, donate)
+        return _PmapStep(step, mesh, donate)
     same, rows = PartitionSpec(), PartitionSpec(AXIS)
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(same, rows, rows), out_specs=(same, rows))
     return jax.jit(mapped, donate_argnums=donate)
 
 
-def _pmap_step(step: Step, mesh: Mesh, donate: tuple[int, ...]) -> Step:
-    devices = list(mesh.devices.flat)
-    mapped = jax.pmap(
-        step,
-        axis_name=AXIS,
-        in_axes=(None, 0, 0),
-        out_axes=(None, 0),
-        devices=devices,
-        donate_argnums=donate,
-    )
+class _PmapStep:
+    """A step under pmap, which knows the devices of this process as a first axis only."""
 
-    def split(x: jax.Array) -> jax.Array:
-        return x.reshape(len(devices), x.shape[0] // len(devices), *x.shape[1:])
+    def __init__(self, step: Callable[..., Any], mesh: Mesh, donate: tuple[int, ...]) -> None:
+        self._mesh = mesh
+        self._num_local = mesh.local_mesh.size
+        self._mapped = jax.pmap(
+            step,
+            axis_name=AXIS,
+            in_axes=(None, 0, 0),
+            out_axes=(None, 0),
+            devices=list(mesh.devices.flat),
+            donate_argnums=donate,
+        )
 
-    def join(x: jax.Array) -> jax.Array:
-        return x.reshape(-1, *x.shape[2:])
+    def __call__(self, shared: Any, carry: Any, rows: Any) -> tuple[Any, Any]:
+        """One step of global arrays."""
+        same, split = PartitionSpec(), PartitionSpec(AXIS)
+        shared = multihost_utils.global_array_to_host_local_array(shared, self._mesh, same)
+        carry, rows = multihost_utils.global_array_to_host_local_array(
+            (carry, rows), self._mesh, split
+        )
+        shared, carry = self._mapped(shared, *jax.tree.map(self._split, (carry, rows)))
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry)
+        return (
+            multihost_utils.host_local_array_to_global_array(shared, self._mesh, same),
+            multihost_utils.host_local_array_to_global_array(carry, self._mesh, split),
+        )
 
-    def run(shared: Any, carry: Any, rows: Any) -> tuple[Any, Any]:
-        shared, carry = mapped(shared, jax.tree.map(split, carry), jax.tree.map(split, rows))
-        return shared, shard_rows(mesh, jax.tree.map(join, carry))
+    def lower(self, shared: Any, carry: Any, rows: Any) -> Any:
+        """The step for shapes of global arrays, ready to be compiled."""
+        # Of several processes, pmap lowers for arrays alone.
+        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shared)
+        return self._mapped.lower(zeros, *jax.tree.map(self._local_zeros, (carry, rows)))
 
-    return run
+    def _split(self, x: jax.Array) -> jax.Array:
+        return x.reshape(self._num_local, x.shape[0] // self._num_local, *x.shape[1:])
+
+    def _local_zeros(self, x: Any) -> np.ndarray:
+        return np.zeros((self._num_local, x.shape[0] // self._mesh.size, *x.shape[1:]), x.dtype)
+
+
+def map_train_step(config: ExperimentConfig, mesh: Mesh) -> Step:
+    """The training step as `config.parallel` says; state and carry are donated."""
+    train_step = make_train_step(config.model, config.optimizer, config.parallel.microbatches)
+    if config.parallel.steps_per_call > 1:
+        train_step = repeat(train_step)
+    return map_step(train_step, mesh, config.parallel.map, donate=(0, 1))

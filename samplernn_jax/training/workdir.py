@@ -54,6 +54,11 @@ class Workdir:
         return self.path.absolute() / "checkpoints"
 
     @property
+    def damaged_checkpoints(self) -> Path:
+        """Checkpoints that were found damaged and put aside."""
+        return self.path.absolute() / "damaged_checkpoints"
+
+    @property
     def metrics_file(self) -> Path:
         """The metrics log, JSON lines."""
         return self.path / "metrics.jsonl"
@@ -134,33 +139,47 @@ class Workdir:
         }
         write_json(self.config_file, content)
 
-    def check_same_run(self, info: RunInfo) -> None:
+    def check_same_config(self, config: ExperimentConfig) -> None:
         """Makes sure that a run can go on with what was trained in this folder, if anything.
 
         What shapes the parameters, the carry and the data order must be the same, and the moving
         average; the rest of the optimizer, how long to train, how often to look and where the
         dataset lies may change. An imported model that was not trained further yet asks for its
-        own shape and sample rate only.
+        own shape only.
 
         Raises:
             ValueError: names the first field that differs.
         """
         if not self.has_checkpoint:
             return
-        old_info = self.read_info()
-        old, config = old_info.config, info.config
+        old = self.read_info().config
         same = [
             ("model.architecture", old.model.architecture, config.model.architecture),
             *_differences("model", old.model, config.model),
-            ("sample_rate_hz", old_info.sample_rate_hz, info.sample_rate_hz),
         ]
         if self.was_trained:
             same += [
                 *_differences("data", old.data, config.data),
                 ("seed", old.seed, config.seed),
                 ("optimizer.ema_decay", old.optimizer.ema_decay, config.optimizer.ema_decay),
-                ("dataset_digest", old_info.dataset_digest, info.dataset_digest),
             ]
+        self._check_equal(same)
+
+    def check_same_dataset(self, sample_rate_hz: int, digest: str) -> None:
+        """The same for what was trained on; an imported model asks for its sample rate only.
+
+        Raises:
+            ValueError: names the first field that differs.
+        """
+        if not self.has_checkpoint:
+            return
+        old = self.read_info()
+        same: list[tuple[str, Any, Any]] = [("sample_rate_hz", old.sample_rate_hz, sample_rate_hz)]
+        if self.was_trained:
+            same.append(("dataset_digest", old.dataset_digest, digest))
+        self._check_equal(same)
+
+    def _check_equal(self, same: list[tuple[str, Any, Any]]) -> None:
         for field, before, now in same:
             if before != now and field != "data.path":
                 raise ValueError(

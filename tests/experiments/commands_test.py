@@ -192,6 +192,7 @@ def test_evaluate_ends_with_one_json_object(workdir):
     result = json.loads(output.splitlines()[-1])
     assert set(result) == {
         "bits_per_sample",
+        "average",
         "num_samples",
         "split",
         "step",
@@ -203,6 +204,7 @@ def test_evaluate_ends_with_one_json_object(workdir):
     assert 0 < result["bits_per_sample"] < 12
 
 
+@pytest.mark.slow
 def test_one_cpu_can_stand_for_many_devices(dataset, tmp_path):
     output = run_well(*training(tmp_path, dataset, 60, "--config.data.batch_size=8"), devices=8)
     assert "on 8 cpu device(s)" in output

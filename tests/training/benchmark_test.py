@@ -51,6 +51,7 @@ def test_the_formula_counts_the_products_of_forward_and_backward(name):
     )
 
 
+@pytest.mark.slow
 def test_a_measurement_says_what_was_measured():
     config = ExperimentConfig(
         model=TINY,

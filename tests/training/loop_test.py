@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import functools
 import itertools
 import json
@@ -16,8 +17,8 @@ from samplernn_jax.model import initial_carry
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
 from samplernn_jax.training.interruption import Interrupted
-from samplernn_jax.training.loop import _Window, train
-from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.training.loop import train
+from samplernn_jax.training.metrics import Window, read_metrics
 from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir
@@ -73,7 +74,10 @@ def test_a_run_leaves_all_that_a_user_looks_for(finished):
         ("step", "valid_bits"),
     }
     assert list((path / "tensorboard").iterdir())
-    assert "histogram" in lines[1]
+    assert "1,640 parameters (tier_1 456, tier_2 656, tier_3 528) on 8 cpu device(s)" in lines[0]
+    assert "75 steps per epoch, and 6 steps are 0.08 epochs" in lines[1]
+    assert "KiB of" in lines[2] or "MiB of" in lines[2]
+    assert "histogram" in lines[3]
     assert lines[-1].startswith("Generated 2 wavs")
 
 
@@ -108,7 +112,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
     path, _ = finished
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        add = _Window.add
+        add = Window.add
         steps = itertools.count(1)
 
         def add_and_send(window, metrics):
@@ -116,7 +120,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
             if next(steps) == at:
                 os.kill(os.getpid(), number)
 
-        patch.setattr(_Window, "add", add_and_send)
+        patch.setattr(Window, "add", add_and_send)
         with pytest.raises(Interrupted, match=f"Stopped after step {at}, which is saved") as error:
             train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert error.value.exit_code == 128 + number
@@ -146,6 +150,7 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
     assert wavs(tmp_path / "run")[-2:] == wavs(path)
 
 
+@pytest.mark.slow
 def test_several_steps_per_call_change_no_numbers_and_are_resumed(data_path, finished, tmp_path):
     path, _ = finished
     train_config = dataclasses.replace(make_config(data_path).train, log_every=3)
@@ -181,6 +186,81 @@ def test_the_moving_average_is_resumed_and_is_what_is_evaluated(data_path, tmp_p
     )
     with pytest.raises(ValueError, match=r"optimizer.ema_decay=0.0: workdir .* holds a run with"):
         train(make_config(data_path), tmp_path / "parts", lambda _: None)
+
+
+def test_the_time_that_a_run_is_given_ends_it_and_it_goes_on_bit_exactly(
+    data_path, finished, tmp_path
+):
+    path, _ = finished
+    config = make_config(data_path)
+    hasty = dataclasses.replace(config.train, max_hours=1e-9)
+    for step in (1, 2):
+        with pytest.raises(Interrupted, match=f"Stopped after step {step}, which is") as error:
+            train(dataclasses.replace(config, train=hasty), tmp_path / "run", lambda _: None)
+        assert error.value.exit_code == 0
+    train(config, tmp_path / "run", lambda _: None)
+    jax.tree.map(np.testing.assert_array_equal, all_params(tmp_path / "run"), all_params(path))
+    assert entries(tmp_path / "run")[-1] == entries(path)[-1]
+
+
+def test_a_run_goes_on_from_any_kept_checkpoint_bit_exactly(data_path, finished, tmp_path):
+    path, _ = finished
+    shutil.copytree(path, tmp_path / "run")
+    lines = []
+    train(make_config(data_path), tmp_path / "run", lines.append, from_step=3)
+    assert "Going on after step 3." in lines
+    jax.tree.map(np.testing.assert_array_equal, all_params(tmp_path / "run"), all_params(path))
+    assert entries(tmp_path / "run") == entries(path)
+    with pytest.raises(ValueError, match=r"step=4: workdir .* has checkpoints of steps 3, 6"):
+        train(make_config(data_path), tmp_path / "run", lambda _: None, from_step=4)
+
+
+def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
+    data_path, finished, tmp_path
+):
+    path, _ = finished
+    shutil.copytree(path, tmp_path / "run")
+    files = (tmp_path / "run" / "checkpoints" / "6" / "rest").rglob("*")
+    largest = max((f for f in files if f.is_file()), key=lambda file: file.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1])
+    lines = []
+    train(make_config(data_path), tmp_path / "run", lines.append)
+    assert any("checkpoint of step 6 is damaged" in line for line in lines)
+    assert "Going on after step 3." in lines
+    jax.tree.map(np.testing.assert_array_equal, all_params(tmp_path / "run"), all_params(path))
+
+
+@pytest.mark.slow
+def test_patience_ends_a_run_that_no_longer_improves(data_path, tmp_path):
+    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+    config = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1.0))
+    settings = dataclasses.replace(config.train, num_steps=60, patience=2)
+    config = dataclasses.replace(config, train=settings)
+    lines = []
+    train(config, tmp_path / "run", lines.append)
+    assert "Stopped after step 9: validation has not been better than the" in lines[-1]
+    assert "of step 3 since" in lines[-1]
+    assert (tmp_path / "run" / "samples" / "step_0000009").is_dir()
+    lines.clear()
+    train(config, tmp_path / "run", lines.append)
+    assert lines[-1].endswith("raise train.patience to go on.")
+
+
+def test_epochs_end_a_run(data_path, tmp_path):
+    config = make_config(data_path)
+    settings = dataclasses.replace(config.train, num_steps=1000, num_epochs=0.05)
+    lines = []
+    train(dataclasses.replace(config, train=settings), tmp_path / "run", lines.append)
+    assert any(line.startswith("step 4/4:") for line in lines)
+
+
+def test_a_full_disk_is_one_sentence(data_path, tmp_path, monkeypatch):
+    def fill(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("samplernn_jax.training.logbook.learning_curve", fill)
+    with pytest.raises(ValueError, match=r"workdir=.*run: No space left on device; make room and"):
+        train(make_config(data_path), tmp_path / "run", lambda _: None)
 
 
 def test_steps_that_are_not_finite_are_reported_and_too_many_end_the_run(data_path, tmp_path):
@@ -230,6 +310,7 @@ def test_a_finished_run_is_not_trained_further(data_path, finished):
     assert entries(path) == before
 
 
+@pytest.mark.slow
 def test_pmap_trains_the_same(data_path, finished, tmp_path):
     path, _ = finished
     config = make_config(data_path, parallel=ParallelConfig(map="pmap"))
@@ -251,36 +332,11 @@ def test_the_generator_needs_only_the_workdir(finished):
         Generator.from_workdir(path, step=4)
 
 
-def test_latest_and_best_checkpoints_are_kept(tmp_path):
-    workdir = Workdir(tmp_path)
-    config = make_config("unused").train
-    position = fresh_position(make_mesh())
-    with Checkpoints(workdir, dataclasses.replace(config, keep_latest=2)) as checkpoints:
-        for step, bits in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0)):
-            state = position.state._replace(step=np.int32(step))
-            checkpoints.save(position._replace(state=state), bits)
-        assert checkpoints.latest_step == 5
-    kept = sorted(int(folder.name) for folder in workdir.checkpoints.iterdir())
-    assert kept == [2, 4, 5]
-    assert restore_params(workdir, TINY)[0] == 2
-
-
 def fresh_position(mesh, ema_decay=0.0):
     config = make_config("unused", optimizer=OptimizerConfig(ema_decay=ema_decay))
     state = init_state(config.optimizer, init(TINY, jax.random.key(0)))
     carry = initial_carry(TINY, state.params, config.data.batch_size)
     return Position(replicate(mesh, state), shard_rows(mesh, carry))
-
-
-@pytest.mark.parametrize("num_devices", [1, 2, 8])
-def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
-    saved = fresh_position(make_mesh())
-    with Checkpoints(Workdir(tmp_path), make_config("unused").train) as checkpoints:
-        checkpoints.save(saved, valid_bits=1.0)
-        mesh = make_mesh(jax.devices()[:num_devices])
-        restored = checkpoints.restore(like=fresh_position(mesh))
-    jax.tree.map(np.testing.assert_array_equal, restored, saved)
-    assert restored.carry["tier_2"].sharding.mesh == mesh
 
 
 @pytest.mark.parametrize(
@@ -312,13 +368,16 @@ def test_a_workdir_of_another_run_is_refused(data_path, finished, change, messag
     [
         ({"path": "/nowhere"}, "data.path=/nowhere: no dataset there"),
         ({"batch_size": 12}, "batch_size=12: must be divisible by the number of devices, 8"),
+        ({"duration_s": 1e-9}, "sample.duration_s=1e-09: must be at least one sample, 0.001"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_before_anything_is_written(
     data_path, tmp_path, data, message
 ):
     config = make_config(data_path)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    group = "sample" if "duration_s" in data else "data"
+    changed = dataclasses.replace(getattr(config, group), **data)
+    config = dataclasses.replace(config, **{group: changed})
     with pytest.raises(ValueError, match=message):
         train(config, tmp_path / "run", lambda _: None)
     assert not (tmp_path / "run").exists()

@@ -60,7 +60,8 @@ def raw_gradients(params, carry, segment):
 
 
 @pytest.mark.parametrize(
-    ("num_devices", "kind"), [(1, "pmap"), (2, "shard_map"), (8, "shard_map"), (8, "pmap")]
+    ("num_devices", "kind"),
+    [(2, "shard_map"), (8, "shard_map"), pytest.param(8, "pmap", marks=pytest.mark.slow)],
 )
 def test_raw_gradients_are_those_of_one_device(num_devices, kind):
     segments = [random_segment(0), random_segment(1)]

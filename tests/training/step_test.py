@@ -107,6 +107,7 @@ def test_independent_predictions_are_minimised_by_their_weight(weight):
     assert bool(jnp.any(head != 0)) == (weight > 0)
 
 
+@pytest.mark.slow
 def test_bfloat16_products_leave_all_else_float32_and_the_bits_within_a_hundredth():
     config = dataclasses.replace(TINY, dim=32, emb_size=16)
     segments = [

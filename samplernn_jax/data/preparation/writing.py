@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from samplernn_jax.audio import Waveform
-from samplernn_jax.data.dataset import checksum, lengths_file, shard_file
+from samplernn_jax.data.dataset import lengths_file, shard_file
 from samplernn_jax.data.preparation.splits import Clip
+from samplernn_jax.files import checksum
 
 _SCALE = np.iinfo(np.int16).max
 _SHARD_SAMPLES = 2**29  # 1 GiB

@@ -1,0 +1,108 @@
+"""Warnings in plain words, for what usually goes wrong in a training run."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.data.baselines import Baselines
+from samplernn_jax.data.dataset import Split
+from samplernn_jax.quantization import decode
+from samplernn_jax.training.metrics import Entry
+
+_STUCK_BITS = 0.05
+"""A model that is closer than this to the histogram knows nothing of the order of samples."""
+
+_RISING_BITS = 0.02
+"""Validation that is less above its best than this wavers."""
+
+_RISING_VALIDATIONS = 3
+_SILENT_DB = -60.0
+
+_NOISE_FLATNESS = 0.5
+"""White noise has 1, music and speech are below 0.1."""
+
+_FFT_SIZE = 512
+_EXCERPT_SAMPLES = 2**18
+
+
+def of_bits(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
+    """What the bits of a run, in the order of its steps, give reason to say."""
+    valid = [entry for entry in entries if "valid_bits" in entry]
+    warnings = []
+    best = min(valid, key=lambda entry: entry["valid_bits"], default=None)
+    if best is None:
+        return []
+    stuck_at = baselines.histogram_bits - _STUCK_BITS
+    if len(valid) >= _RISING_VALIDATIONS and best["valid_bits"] > stuck_at:
+        warnings.append(
+            f"validation is still at the histogram's {baselines.histogram_bits:.3f} bits: the "
+            "model knows how loud samples are, and nothing of their order; look at the "
+            "recordings (experiments.prepare --describe), or try another "
+            "optimizer.learning_rate"
+        )
+    last = [entry["valid_bits"] for entry in valid[-_RISING_VALIDATIONS:]]
+    rising = len(last) == _RISING_VALIDATIONS and all(
+        after > before for before, after in itertools.pairwise([best["valid_bits"], *last])
+    )
+    train_then, train_now = _train_bits(entries, best["step"]), _train_bits(entries, math.inf)
+    if rising and last[-1] > best["valid_bits"] + _RISING_BITS and train_now < train_then:
+        warnings.append(
+            f"validation has risen from {best['valid_bits']:.3f} bits at step {best['step']} to "
+            f"{last[-1]:.3f} while training fell: the model learns the recordings by heart; more "
+            "of them or a smaller model.dim help, and the best checkpoint is kept"
+        )
+    return warnings
+
+
+def _train_bits(entries: Sequence[Entry], step: int | float) -> float:
+    """The last training bits up to a step; infinite if there are none."""
+    bits = [e["train_bits"] for e in entries if "train_bits" in e and e["step"] <= step]
+    return bits[-1] if bits else math.inf
+
+
+def of_audio(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
+    """What generated audio gives reason to say.
+
+    Args:
+        sequences: float32 [num_sequences, num_samples], generated.
+        recordings: float32 [num_samples], an excerpt of what was learned from.
+    """
+    loudness_db = [_loudness_db(waveform) for waveform in sequences]
+    if max(loudness_db) < _SILENT_DB < _loudness_db(recordings):
+        return [
+            f"the generated audio is silent ({max(loudness_db):.0f} dB): normal in the beginning, "
+            "later a sign that the recordings hold much silence or that sample.temperature is low"
+        ]
+    if sequences.shape[1] < _FFT_SIZE:
+        return []
+    flatness = min(_flatness(waveform) for waveform in sequences)
+    if flatness > _NOISE_FLATNESS > _flatness(recordings):
+        return [
+            "the generated audio is white noise: normal as long as the bits are above the "
+            "bigram's; later a sign that sample.temperature is high"
+        ]
+    return []
+
+
+def excerpt(split: Split, model: ArchitectureConfig) -> np.ndarray:
+    """The beginning of a split's longest clip, float32 [num_samples], quantized as for `model`."""
+    clip = int(np.argmax(split.lengths))
+    tokens = split.tokens(clip, 0, min(int(split.lengths[clip]), _EXCERPT_SAMPLES), model)
+    return np.asarray(decode(tokens, model.q_levels, model.q_type))
+
+
+def _loudness_db(waveform: np.ndarray) -> float:
+    """Root mean square in dB of full scale."""
+    return float(10 * np.log10(np.mean(np.square(waveform, dtype=np.float64)) + 1e-12))
+
+
+def _flatness(waveform: np.ndarray) -> float:
+    """Geometric over arithmetic mean of the power spectrum, averaged over frames, in [0, 1]."""
+    padded = np.pad(waveform, (0, max(0, _FFT_SIZE - len(waveform))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SIZE)[:: _FFT_SIZE // 2]
+    power = np.mean(np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE)[None, :])) ** 2, axis=0)
+    power = np.maximum(power[1:], 1e-12)
+    return float(np.exp(np.mean(np.log(power))) / np.mean(power))

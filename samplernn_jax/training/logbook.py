@@ -1,0 +1,123 @@
+"""What the user gets to see of a run: lines, metrics, the learning curve, sounds, warnings."""
+
+import math
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.data.baselines import baselines, bigram_counts
+from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.model import Params
+from samplernn_jax.plots import learning_curve
+from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sampling.output import write_sequences
+from samplernn_jax.training import health
+from samplernn_jax.training.metrics import MetricsWriter, read_metrics
+from samplernn_jax.training.workdir import Workdir
+
+Report = Callable[[str], None]
+
+_LINE_EVERY_S = 30.0
+"""Where there is no progress bar, a line now and then says that the run is alive."""
+
+_SPLITS = ("train", "valid")
+
+
+class Logbook:
+    """Keeps the record of a run; of several processes the first one has it."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        workdir: Workdir,
+        dataset: Dataset,
+        report: Report,
+        start_step: int,
+        last_step: int,
+    ) -> None:
+        """Opens the record at `start_step`."""
+        self._config, self._workdir, self._dataset = config, workdir, dataset
+        self._report, self._last_step = report, last_step
+        counts = {name: bigram_counts(dataset.splits[name], config.model) for name in _SPLITS}
+        self._baselines = baselines(counts["train"], counts["valid"])
+        self._writer = MetricsWriter(workdir, start_step)
+        self._bar = tqdm(total=last_step, initial=start_step, unit="step", disable=None)
+        self._last_line = time.monotonic()
+        report(
+            f"Bits per sample without a model: histogram {self._baselines.histogram_bits:.3f}, "
+            f"bigram {self._baselines.bigram_bits:.3f}."
+        )
+
+    def __enter__(self) -> "Logbook":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        self._writer.close()
+
+    def advance(self, steps: int) -> None:
+        """Moves the progress bar."""
+        self._bar.update(steps)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Records the means over the steps up to `step`."""
+        self._writer.scalars(step, values)
+        told = (
+            f"{values.get('train_bits', math.nan):.3f} bits, "
+            f"{values['samples_per_s']:,.0f} samples/s"
+        )
+        self._bar.set_postfix_str(told)
+        if self._bar.disable and time.monotonic() - self._last_line > _LINE_EVERY_S:
+            self._tell(f"step {step}/{self._last_step}: {told}")
+
+    def validated(self, step: int, valid_bits: float) -> None:
+        """Records a validation, draws the curve, and says how the run is doing."""
+        self._writer.scalars(step, {"valid_bits": valid_bits})
+        entries = read_metrics(self._workdir)
+        learning_curve(self._workdir.learning_curve, entries, self._baselines._asdict())
+        values = {name: value for entry in entries for name, value in entry.items()}
+        best = min((e for e in entries if "valid_bits" in e), key=lambda e: e["valid_bits"])
+        left_s = (self._last_step - step) / values["steps_per_s"]
+        self._tell(
+            f"step {step}/{self._last_step}: {values.get('train_bits', math.nan):.3f} bits per "
+            f"sample in training, {valid_bits:.3f} in validation (best {best['valid_bits']:.3f} "
+            f"at step {best['step']}; histogram {self._baselines.histogram_bits:.3f}, bigram "
+            f"{self._baselines.bigram_bits:.3f}), gradient norm "
+            f"{values.get('grad_norm', math.nan):.2g}, {values['samples_per_s']:,.0f} samples/s, "
+            f"{tqdm.format_interval(left_s)} left"
+        )
+        self._warn(health.of_bits(entries, self._baselines))
+
+    def sample(self, step: int, params: Params) -> None:
+        """Generates audio, writes and shows it.
+
+        Args:
+            step: how far the run is.
+            params: on a device of this process.
+        """
+        sample, rate = self._config.sample, self._dataset.sample_rate_hz
+        sequences = Generator(self._config.model, params, rate).generate(
+            jax.random.fold_in(jax.random.key(self._config.seed), step),
+            sample.num_sequences,
+            sample.duration_s,
+            sample.temperature,
+        )
+        folder = self._workdir.samples(step)
+        write_sequences(folder, sequences, rate, prefix=f"temperature_{sample.temperature:g}")
+        for number, waveform in enumerate(sequences):
+            self._writer.audio(step, f"sample_{number}", waveform, rate)
+        self._tell(f"Generated {len(sequences)} wavs and spectrograms in {folder}.")
+        excerpt = health.excerpt(self._dataset.splits["valid"], self._config.model)
+        self._warn(health.of_audio(np.asarray(sequences), excerpt))
+
+    def _warn(self, warnings: list[str]) -> None:
+        for warning in warnings:
+            self._tell(f"warning: {warning}.")
+
+    def _tell(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self._report(line)

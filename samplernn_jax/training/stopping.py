@@ -1,0 +1,27 @@
+"""When a run is over: after so many steps or epochs, or where validation no longer improves."""
+
+import math
+
+from samplernn_jax.config import DataConfig, ExperimentConfig
+from samplernn_jax.data.dataset import Dataset
+
+
+def steps_per_epoch(config: DataConfig, dataset: Dataset) -> float:
+    """Steps in which as many targets are seen as the training split has samples."""
+    return dataset.splits["train"].num_samples / (config.batch_size * config.seq_len)
+
+
+def last_step(config: ExperimentConfig, dataset: Dataset) -> int:
+    """The step after which the run is over: num_steps, or num_epochs if that is earlier."""
+    train = config.train
+    if train.num_epochs == 0:
+        return train.num_steps
+    at_once = config.parallel.steps_per_call
+    calls = math.ceil(train.num_epochs * steps_per_epoch(config.data, dataset) / at_once)
+    return min(train.num_steps, calls * at_once)
+
+
+def is_out_of_patience(config: ExperimentConfig, step: int, best_step: int) -> bool:
+    """Whether the last `patience` validations were no better than the one of `best_step`."""
+    train = config.train
+    return train.patience > 0 and step - best_step >= train.patience * train.valid_every

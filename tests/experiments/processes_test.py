@@ -1,0 +1,149 @@
+"""Several processes that train together, as a user starts them."""
+
+import json
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from samplernn_jax.config import ModelConfig
+from samplernn_jax.training.checkpoint import restore_params
+from samplernn_jax.training.workdir import Workdir
+from tests.experiments.commands_test import run, run_well, start
+from tests.training.runs import make_dataset
+
+MODEL = ModelConfig(frame_sizes=(4, 16), dim=8, emb_size=4)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
+
+
+def training(workdir, dataset, num_steps, *more):
+    return (
+        *("experiments.train", "--config=configs/piano_small.py", f"--workdir={workdir}"),
+        *(f"--config.data.path={dataset}", f"--config.train.num_steps={num_steps}"),
+        *("--config.model.dim=8", "--config.model.emb_size=4", "--config.data.batch_size=8"),
+        *("--config.data.seq_len=32", "--config.train.valid_every=10"),
+        *("--config.train.log_every=5", "--config.sample.every=0"),
+        *("--config.sample.duration_s=0.1", "--config.train.keep_latest=3", *more),
+    )
+
+
+def start_all(num_processes, num_devices, *command):
+    """A process each, which meet at a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"--coordinator=127.0.0.1:{probe.getsockname()[1]}"
+    return [
+        start(
+            *command,
+            *(coordinator, f"--num_processes={num_processes}", f"--process_id={number}"),
+            devices=num_devices,
+        )
+        for number in range(num_processes)
+    ]
+
+
+def run_all(num_processes, num_devices, *command):
+    """The outputs of all processes, of which none may fail."""
+    processes = start_all(num_processes, num_devices, *command)
+    results = [process.communicate(timeout=300) for process in processes]
+    for process, (_, errors) in zip(processes, results, strict=True):
+        assert process.returncode == 0, errors
+    return [output for output, _ in results]
+
+
+def params_of(workdir, step):
+    return restore_params(Workdir(workdir), MODEL, step)[1]
+
+
+def assert_close(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-4), a, b)
+
+
+@pytest.fixture(scope="module")
+def alone(dataset, tmp_path_factory):
+    """30 steps of one process with one device."""
+    path = tmp_path_factory.mktemp("runs") / "alone"
+    run_well(*training(path, dataset, 30))
+    return path
+
+
+def test_two_processes_of_two_devices_are_resumed_as_four_of_one_and_one_of_eight(
+    dataset, alone, tmp_path
+):
+    path = tmp_path / "run"
+    first, other = run_all(2, 2, *training(path, dataset, 10))
+    assert "on 4 cpu device(s) of 2 processes" in first
+    assert "step 10/10" in first
+    assert "step" not in other
+    outputs = run_all(4, 1, *training(path, dataset, 20))
+    assert "Going on after step 10." in outputs[0]
+    assert "Going on after step 20." in run_well(*training(path, dataset, 30), devices=8)
+    for step in (20, 30):
+        assert_close(params_of(path, step), params_of(alone, step))
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == sorted(steps)
+    assert steps.count(10) == 2  # training and validation, of one process
+    assert len(list((path / "samples" / "step_0000010").glob("*.wav"))) == 4
+
+
+@pytest.mark.parametrize(
+    "flag", ["--config.parallel.map=pmap", "--config.parallel.steps_per_call=5"]
+)
+def test_two_processes_compute_what_one_does(dataset, alone, tmp_path, flag):
+    run_all(2, 2, *training(tmp_path / "run", dataset, 10, flag))
+    assert_close(params_of(tmp_path / "run", 10), params_of(alone, 10))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_one_process_saves_in_all(dataset, tmp_path, number):
+    path = tmp_path / "run"
+    command = training(path, dataset, 100_000)
+    processes = start_all(2, 1, *command)
+    deadline = time.monotonic() + 120
+    while not (path / "checkpoints" / "20").exists():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+    processes[1].send_signal(number)
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert "which is saved; the same command goes on from there." in errors[0]
+    stopped_at = int(errors[0].split("Stopped after step ")[1].split(",")[0])
+    assert (path / "checkpoints" / str(stopped_at)).is_dir()
+    output = run_well(*training(path, dataset, stopped_at + 5))
+    assert f"Going on after step {stopped_at}." in output
+
+
+def test_evaluation_by_two_processes_is_that_of_one(dataset, alone):
+    command = ("experiments.evaluate", f"--workdir={alone}", "--split=test")
+    together, silent = run_all(2, 1, *command)
+    one = json.loads(run_well(*command).splitlines()[-1])
+    two = json.loads(together.splitlines()[-1])
+    assert "bits" not in silent
+    assert two.pop("bits_per_sample") == pytest.approx(one.pop("bits_per_sample"), rel=1e-6)
+    assert two == one
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--coordinator=auto",), "coordinator=auto: found no cluster in the environment"),
+        (("--coordinator=x:1",), "coordinator=x:1: needs num_processes and process_id"),
+        (("--process_id=1",), "num_processes and process_id go with HOST:PORT only"),
+        (("--coordinator=x:1", "--num_processes=2", "--process_id=2"), "with num_processes and"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_one_sentence(dataset, tmp_path, flags, message):
+    code, _, errors = run(*training(tmp_path / "run", dataset, 10, *flags))
+    assert code == 2
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1

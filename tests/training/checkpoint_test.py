@@ -1,0 +1,166 @@
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from samplernn_jax.config import OptimizerConfig, TrainConfig
+from samplernn_jax.model import initial_carry
+from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params, save_imported
+from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
+from samplernn_jax.training.step import init_state
+from samplernn_jax.training.workdir import Workdir
+from tests.models import TINY, random_params
+
+CONFIG = TrainConfig(keep_latest=3)
+
+
+def position(step, num_devices=8):
+    """Other parameters at each step."""
+    mesh = make_mesh(jax.devices()[:num_devices])
+    state = init_state(OptimizerConfig(), random_params(TINY, seed=step))
+    carry = initial_carry(TINY, state.params, 8)
+    state = state._replace(step=np.int32(step))
+    return Position(replicate(mesh, state), shard_rows(mesh, carry))
+
+
+def save(path, *steps):
+    with Checkpoints(Workdir(path), CONFIG) as checkpoints:
+        for step in steps:
+            checkpoints.save(position(step), valid_bits=float(step))
+
+
+def params_of(path, step):
+    return restore_params(Workdir(path), TINY, step)[1]
+
+
+def assert_is(params, step):
+    jax.tree.map(np.testing.assert_array_equal, params, random_params(TINY, seed=step))
+
+
+def the_data_of(path, step):
+    """The largest file of the parameters."""
+    files = [f for f in (path / "checkpoints" / str(step) / "params").rglob("*") if f.is_file()]
+    return max(files, key=lambda file: file.stat().st_size)
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_latest_and_best_checkpoints_are_kept(tmp_path):
+    with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=2, keep_best=1)) as checkpoints:
+        for step, bits in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0)):
+            checkpoints.save(position(step), bits)
+        assert checkpoints.latest_step == 5
+        assert checkpoints.best == (1.0, 2)
+    kept = sorted(int(folder.name) for folder in Workdir(tmp_path).checkpoints.iterdir())
+    assert kept == [2, 4, 5]
+    assert restore_params(Workdir(tmp_path), TINY)[0] == 2
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
+    save(tmp_path, 1)
+    fresh = position(0, num_devices)
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        restored = checkpoints.restore(like=fresh)
+    jax.tree.map(np.testing.assert_array_equal, restored, position(1))
+    assert restored.carry["tier_2"].sharding == fresh.carry["tier_2"].sharding
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lambda file: file.unlink()])
+def test_the_one_before_a_damaged_checkpoint_is_used(tmp_path, damage):
+    save(tmp_path, 1, 2, 3)
+    file = the_data_of(tmp_path, 3)
+    damage(file)
+    lines = []
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        checkpoints.put_damaged_aside(lines.append)
+        assert checkpoints.latest_step == 2
+        assert_is(checkpoints.restore(like=position(0)).state.params, 2)
+        checkpoints.save(position(3), valid_bits=3.0)
+    (line,) = lines
+    assert "The checkpoint of step 3 is damaged" in line
+    assert file.name in line
+    assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
+    assert_is(params_of(tmp_path, 3), 3)
+
+
+def test_sound_checkpoints_stay_where_they_are(tmp_path):
+    save(tmp_path, 1, 2)
+    (tmp_path / "checkpoints" / "2" / "checksums.json").unlink()  # killed before it was written
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        checkpoints.put_damaged_aside(pytest.fail)
+        assert checkpoints.latest_step == 2
+
+
+def test_damage_to_all_checkpoints_does_not_start_a_run_anew(tmp_path):
+    save(tmp_path, 1, 2)
+    for step in (1, 2):
+        truncate(the_data_of(tmp_path, step))
+    with (
+        Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints,
+        pytest.raises(ValueError, match="every checkpoint is damaged; choose another workdir"),
+    ):
+        checkpoints.put_damaged_aside(lambda _: None)
+
+
+def test_a_damaged_checkpoint_is_not_evaluated_or_sampled_from(tmp_path):
+    save(tmp_path, 1, 2)
+    file = the_data_of(tmp_path, 1)
+    flip_a_bit(file)
+    with pytest.raises(ValueError, match=rf"{file}: is damaged, choose .* another step: 2"):
+        restore_params(Workdir(tmp_path), TINY)
+    assert_is(params_of(tmp_path, 2), 2)
+
+
+def test_an_imported_model_has_checksums_too(tmp_path):
+    save_imported(Workdir(tmp_path), random_params(TINY))
+    assert_is(params_of(tmp_path, 0), 0)
+    truncate(the_data_of(tmp_path, 0))
+    with pytest.raises(ValueError, match="is damaged"):
+        params_of(tmp_path, 0)
+
+
+def test_going_back_removes_what_came_later(tmp_path):
+    save(tmp_path, 1, 2, 3)
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        with pytest.raises(ValueError, match=r"step=9: workdir .* has checkpoints of steps 1, 2"):
+            checkpoints.go_back(9)
+        checkpoints.go_back(2)
+        assert checkpoints.latest_step == 2
+        assert_is(checkpoints.restore(like=position(0)).state.params, 2)
+    assert not (tmp_path / "checkpoints" / "3").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_others_intact(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        with monkeypatch.context() as patch:
+            usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
+            patch.setattr(shutil, "disk_usage", lambda _: usage)
+            with pytest.raises(ValueError, match=r"points/2: cannot be written \(1.0 MiB are free"):
+                checkpoints.save(position(2), valid_bits=2.0)
+        assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["1"]
+        checkpoints.save(position(2), valid_bits=2.0)
+    for step in (1, 2):
+        assert_is(params_of(tmp_path, step), step)
+
+
+def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
+    save(tmp_path, 1)
+    left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    (left / "params.orbax-checkpoint-tmp").mkdir(parents=True)
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        checkpoints.put_damaged_aside(pytest.fail)
+        assert checkpoints.latest_step == 1
+        assert not left.exists()
+        checkpoints.save(position(2), valid_bits=2.0)
+    assert_is(params_of(tmp_path, 2), 2)

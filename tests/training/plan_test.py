@@ -1,0 +1,117 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from samplernn_jax.config import ParallelConfig, TrainConfig
+from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.training import plan
+from samplernn_jax.training.loop import print_plan, train
+from samplernn_jax.training.parallel import make_mesh, map_train_step
+from tests.models import TINY_WAVENET, random_params
+from tests.training.runs import make_config, make_dataset
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
+
+
+def cost(config, num_devices=1):
+    mesh = make_mesh(jax.devices()[:num_devices])
+    return plan.cost_of_call(map_train_step(config, mesh), config, mesh)
+
+
+def with_data(config, **values):
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **values))
+
+
+@pytest.mark.parametrize("kind", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow)])
+def test_memory_is_that_of_the_batch_on_each_device(kind):
+    config = make_config("unused", parallel=ParallelConfig(map=kind))
+    one = cost(config)
+    assert one.memory_bytes > 3 * 4 * 1640  # parameters, and two moments of each
+    assert cost(config, num_devices=8).memory_bytes < one.memory_bytes
+    assert 2**30 < one.limit_bytes < 2**50
+    assert one.missing_bytes == 0
+
+
+@pytest.mark.slow
+def test_microbatches_take_less_memory():
+    config = with_data(make_config("unused"), batch_size=64, seq_len=160)
+    parts = dataclasses.replace(config, parallel=ParallelConfig(microbatches=8))
+    assert cost(parts).memory_bytes < cost(config).memory_bytes / 3
+
+
+def test_what_does_not_fit_is_refused_with_what_to_change():
+    config = make_config("unused")
+    short = plan.Cost(memory_bytes=5 * 2**30, limit_bytes=3 * 2**30, compile_s=0.1)
+    with pytest.raises(
+        ValueError,
+        match=r"data.batch_size=8: a step takes 5.0 GiB of each device, 2.0 GiB more than it has; "
+        r"raise parallel.microbatches \(now 1\)",
+    ):
+        plan.check_memory(short, config)
+    plan.check_memory(short._replace(limit_bytes=None), config)
+
+
+def test_a_run_that_does_not_fit_is_refused_before_the_first_step(data_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_memory_of_device", lambda mesh: 2**10)
+    with pytest.raises(ValueError, match="KiB more than it has"):
+        train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_running_out_of_memory_is_one_sentence(data_path, tmp_path, monkeypatch):
+    def run_out(*_):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes.\nmore"
+        )
+
+    monkeypatch.setattr("samplernn_jax.training.loop.Window.add", run_out)
+    with pytest.raises(
+        ValueError, match=r"ran out of memory \(.* allocate 12345 bytes.\); raise parallel.micro"
+    ) as error:
+        train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_the_plan_is_a_table_over_batch_sizes_and_trains_nothing(data_path, tmp_path):
+    lines = []
+    print_plan(make_config(data_path), lines.append)
+    header, *rows = lines[2:]
+    assert header.split()[:3] == ["batch_size", "memory/device", "s/step"]
+    assert [int(row.split()[0]) for row in rows] == [8, 16, 32]  # on eight devices
+    assert [int(row.split()[5]) for row in rows] == [75, 37, 19]
+
+
+def test_a_batch_size_that_does_not_fit_says_by_how_much(data_path, monkeypatch):
+    monkeypatch.setattr(plan, "_memory_of_device", lambda mesh: 2**10)
+    mesh = make_mesh()
+    rows = list(plan.table(make_config(data_path), Dataset.open(data_path), mesh))[1:]
+    assert len(rows) == 3
+    assert all(row.endswith("KiB too much") for row in rows)
+
+
+def test_parameters_are_counted_by_tier():
+    config = make_config("unused").model
+    counts = plan.count_parameters(random_params(config))
+    assert list(counts) == ["tier_1", "tier_2", "tier_3"]
+    total = sum(np.size(leaf) for leaf in jax.tree.leaves(random_params(config)))
+    assert sum(counts.values()) == total
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 3])
+def test_random_segments_have_the_shape_of_real_ones(data_path, steps_per_call):
+    config = make_config(
+        data_path,
+        model=TINY_WAVENET,
+        train=TrainConfig(num_steps=3, log_every=3, valid_every=3),
+        parallel=ParallelConfig(steps_per_call=steps_per_call),
+    )
+    segment = plan.random_segment(config, 4)
+    steps = (4,) if steps_per_call == 1 else (4, 3)
+    assert segment.tokens.shape == (*steps, TINY_WAVENET.overlap + 16)
+    assert segment.reset.shape == segment.mask.shape == (*steps, 16)
