@@ -3,8 +3,9 @@
     python -m experiments.evaluate --workdir=runs/demo --split=test
 
 Takes the best checkpoint, or the one of --step. The last line is one JSON object: the model's
-bits per sample over every sample of the split, and what two models without memory reach that are
-fitted on the training split, a histogram and a bigram table.
+bits per sample over every sample of the split, the same for any batch size and device count, and
+what two models without memory reach that are fitted on the training split, a histogram and a
+bigram table.
 """
 
 import dataclasses
@@ -28,6 +29,9 @@ from samplernn_jax.training.parallel import (
     replicate,
 )
 from samplernn_jax.training.workdir import Workdir
+
+_DECIMALS = 6
+"""As many as do not depend on the batch size, the segment length and the devices."""
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "Which split.")
@@ -83,8 +87,9 @@ def main() -> None:
         bigram_counts(dataset.splits["train"], config.model), bigram_counts(split, config.model)
     )
     values = {
-        "bits_per_sample": (
-            result.bits_per_sample if _AVERAGE.value == "samples" else result.mean_of_batches
+        "bits_per_sample": round(
+            result.bits_per_sample if _AVERAGE.value == "samples" else result.mean_of_batches,
+            _DECIMALS,
         ),
         "average": _AVERAGE.value,
         "num_samples": result.num_samples,
@@ -93,7 +98,7 @@ def main() -> None:
         **without_model._asdict(),
     }
     if result.independent_bits is not None:
-        values["independent_bits"] = result.independent_bits
+        values["independent_bits"] = round(result.independent_bits, _DECIMALS)
     print(json.dumps(values))
 
 

@@ -21,16 +21,8 @@ from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
 from samplernn_jax.config import ModelConfig
-from samplernn_jax.layers import (
-    RNN_TYPES,
-    Linear,
-    Restarts,
-    StackedRNN,
-    Weight,
-    default_init,
-    he_init,
-    matmul,
-)
+from samplernn_jax.layers import Linear, Weight, default_init, he_init, matmul
+from samplernn_jax.rnn import RNN_TYPES, Restarts, StackedRNN
 
 Params = dict[str, Any]
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig, ModelConfig
-from samplernn_jax.layers import RNN_TYPES
+from samplernn_jax.rnn import RNN_TYPES
 from samplernn_jax.training import plan
 from samplernn_jax.training.parallel import (
     check_batch_size,

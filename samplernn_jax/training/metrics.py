@@ -40,14 +40,21 @@ class MetricsWriter:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+            self._board.add_scalar(_tag(name), value, step)
 
     def audio(self, step: int, name: str, waveform: np.ndarray, sample_rate_hz: int) -> None:
         """Logs a sound and its spectrogram, for TensorBoard only."""
-        self._board.add_audio(name, waveform, step, sample_rate=sample_rate_hz)
+        self._board.add_audio(f"samples/{name}", waveform, step, sample_rate=sample_rate_hz)
         figure = clips_figure({f"{name} after step {step}": waveform}, sample_rate_hz)
-        self._board.add_figure(f"{name}_spectrogram", figure, step)
+        self._board.add_figure(f"spectrograms/{name}", figure, step)
         self._board.flush()
+
+
+def _tag(name: str) -> str:
+    """Where TensorBoard shows a number: bits of training and validation side by side."""
+    if name.endswith("_bits"):
+        return f"bits/{name.removesuffix('_bits')}"
+    return f"training/{name}"
 
 
 def read_metrics(workdir: Workdir) -> list[Entry]:

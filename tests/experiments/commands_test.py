@@ -218,13 +218,24 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(dataset, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluation_does_not_depend_on_the_number_of_devices(workdir):
-    results = [
-        json.loads(run_well("experiments.evaluate", f"--workdir={workdir}", devices=n))
-        for n in (1, 4)
+def test_evaluation_does_not_depend_on_devices_and_batches(workdir):
+    first, *others = [
+        json.loads(run_well("experiments.evaluate", f"--workdir={workdir}", *flags, devices=n))
+        for n, flags in ((1, ()), (4, ()), (2, ("--batch_size=10", "--seq_len=64")))
     ]
-    assert results[0]["num_samples"] == results[1]["num_samples"]
-    assert results[0]["bits_per_sample"] == pytest.approx(results[1]["bits_per_sample"], rel=1e-5)
+    for other in others:
+        assert other.pop("bits_per_sample") == pytest.approx(first["bits_per_sample"], abs=1.5e-6)
+        assert other == {k: v for k, v in first.items() if k != "bits_per_sample"}
+
+
+def test_the_mean_of_batches_depends_on_them(workdir):
+    evaluate = ("experiments.evaluate", f"--workdir={workdir}", "--average=batches")
+    one, four = (
+        json.loads(run_well(*evaluate, f"--batch_size={size}"))["bits_per_sample"]
+        for size in (1, 4)
+    )
+    assert one != four
+    assert one == pytest.approx(four, rel=0.2)
 
 
 def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):

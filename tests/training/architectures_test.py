@@ -82,7 +82,7 @@ def test_the_originals_files_are_trained_on_as_they_are(tmp_path):
     assert "8 steps per epoch" in lines[1]  # 2 batches of 4 segments, the 17th clip is dropped
     again = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=16))
     with pytest.raises(ValueError, match=r"batch_size=16: must be at most 8, .*valid\.npy"):
-        run(again, tmp_path / "run")
+        run(again, tmp_path / "other")
 
 
 def import_into(path, params):
