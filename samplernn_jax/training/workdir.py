@@ -1,7 +1,8 @@
 """The folder of a training run. It describes itself: nothing has to be repeated to use it.
 
 config.json          the whole configuration and the sample rate
-checkpoints/STEP/    parameters, optimizer, carry
+checkpoints/STEP/    parameters, optimizer, carry, and the checksums of their files
+damaged_checkpoints/ those that were put aside, if any
 metrics.jsonl        one JSON object a line
 learning_curve.png
 samples/step_STEP/   generated wavs and their spectrograms

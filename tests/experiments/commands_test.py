@@ -414,3 +414,14 @@ def test_killed_in_the_middle_a_run_goes_on_as_if_nothing_had_been(dataset, tmp_
         for path in (whole, killed)
     ]
     assert curves[0] == curves[1]
+
+
+@pytest.mark.slow
+def test_what_was_compiled_is_kept_in_the_users_cache_folder(dataset, tmp_path):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        environment.pop(name, None)
+    command = [sys.executable, "-m", *map(str, training(tmp_path / "run", dataset, 10))]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    names = [file.name for file in (tmp_path / "cache/samplernn_jax/compiled").iterdir()]
+    assert any(name.startswith("jit_train_step") for name in names)

@@ -10,8 +10,8 @@ import pytest
 from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, WaveNetConfig
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import restore_params, save_imported
-from samplernn_jax.training.loop import train
 from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.training.run import train
 from samplernn_jax.training.workdir import RunInfo, Workdir
 from tests.models import TINY, random_params
 from tests.training.runs import RATE, make_config, make_dataset

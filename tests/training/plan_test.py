@@ -7,8 +7,8 @@ import pytest
 from samplernn_jax.config import ParallelConfig, TrainConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.training import plan
-from samplernn_jax.training.loop import print_plan, train
 from samplernn_jax.training.parallel import make_mesh, map_train_step
+from samplernn_jax.training.run import print_plan, train
 from tests.models import TINY_WAVENET, random_params
 from tests.training.runs import make_config, make_dataset
 

@@ -1,0 +1,149 @@
+"""A run from its configuration: everything is checked and opened, then the loop trains."""
+
+import dataclasses
+import itertools
+import math
+import tempfile
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from samplernn_jax.architectures import init_params, initial_carry
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.data import synthetic
+from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.data.opening import open_dataset
+from samplernn_jax.data.preparation.build import build_dataset
+from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.training import plan
+from samplernn_jax.training.checkpoint import Checkpoints, Position
+from samplernn_jax.training.interruption import Request
+from samplernn_jax.training.logbook import Report
+from samplernn_jax.training.loop import Trainer
+from samplernn_jax.training.parallel import (
+    check_batch_size,
+    is_first_process,
+    make_mesh,
+    replicate,
+    rows_of_process,
+    shard_rows,
+    wait_for_all,
+)
+from samplernn_jax.training.step import init_state
+from samplernn_jax.training.workdir import RunInfo, Workdir
+
+
+def train(
+    config: ExperimentConfig, path: Path, report: Report, from_step: int | None = None
+) -> None:
+    """Trains in a workdir, and goes on exactly where a stopped run with the same config was.
+
+    Every process of a run calls it with the same arguments; the workdir and the dataset are in
+    folders that all of them see.
+
+    Args:
+        config: the experiment.
+        path: the workdir; made if needed.
+        report: gets the lines for the user, in the first process only.
+        from_step: go on from this checkpoint and remove the later ones; None for the latest.
+
+    Raises:
+        ValueError: the configuration does not fit the devices, the dataset or the run that the
+            workdir holds, the disk is full, or the training has diverged.
+        Interrupted: a signal, or the time that it was given, ended the run; where it was is saved.
+    """
+    request = Request(config.train.max_hours * 3600 or math.inf)
+    mesh = make_mesh()
+    check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    config = _with_absolute_data_path(config)
+    workdir = Workdir(path)
+    workdir.check_same_config(config)
+    imported = workdir.imported_model is not None
+    if not is_first_process():
+        report = _silently
+    data_path = workdir.data_path(config)
+    if not config.data.path and is_first_process():
+        _synthesise(config, data_path, report)
+    wait_for_all("the corpus is there")
+    dataset = open_dataset(data_path, config.data)
+    workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
+    _check_sample_length(config, dataset)
+    if is_first_process():
+        workdir.write_info(RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported))
+    for line in plan.describe(config, dataset, mesh):
+        report(line)
+    with Checkpoints(workdir, config.train) as checkpoints:
+        checkpoints.put_damaged_aside(report)
+        if from_step is not None:
+            checkpoints.go_back(from_step)
+        start = _start(config, mesh, checkpoints)
+        trainer = Trainer(config, dataset, mesh, checkpoints, report, request)
+        trainer.run(start, workdir)
+
+
+def print_plan(config: ExperimentConfig, report: Report) -> None:
+    """Reports what a training would take, over several batch sizes, without training.
+
+    Raises:
+        ValueError: the configuration does not fit the devices or the dataset.
+    """
+    mesh = make_mesh()
+    check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    if not is_first_process():
+        report = _silently
+    with tempfile.TemporaryDirectory() as folder:
+        data_path = Workdir(Path(folder)).data_path(config)
+        if not config.data.path:
+            _synthesise(config, data_path, report)
+        dataset = open_dataset(data_path, config.data)
+        for line in itertools.chain(
+            plan.describe(config, dataset, mesh), plan.table(config, dataset, mesh)
+        ):
+            report(line)
+
+
+def _silently(line: str) -> None:
+    del line
+
+
+def _with_absolute_data_path(config: ExperimentConfig) -> ExperimentConfig:
+    if not config.data.path:
+        return config
+    data = dataclasses.replace(config.data, path=str(Path(config.data.path).absolute()))
+    return dataclasses.replace(config, data=data)
+
+
+def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
+    """Makes the corpus that a run without recordings has, if it is not there."""
+    if path.exists():
+        return
+    report(f"Synthesising {config.data.synthetic_minutes:g} minutes of plucked strings.")
+    build_dataset(
+        synthetic.melodies(config.data.synthetic_minutes, config.seed),
+        path,
+        BuildSettings(
+            sample_rate_hz=synthetic.SAMPLE_RATE_HZ,
+            clip_s=synthetic.MELODY_S,
+            remove_dc=False,  # would make equal notes of two melodies unequal
+        ),
+    )
+
+
+def _check_sample_length(config: ExperimentConfig, dataset: Dataset) -> None:
+    shortest_s = 1 / dataset.sample_rate_hz
+    if config.sample.duration_s < shortest_s:
+        raise ValueError(
+            f"sample.duration_s={config.sample.duration_s}: must be at least one sample, "
+            f"{shortest_s:g}"
+        )
+
+
+def _start(config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints) -> Position:
+    """The latest checkpoint, or a fresh start."""
+    params = init_params(config.model, jax.random.key(config.seed))
+    state = init_state(config.optimizer, params)
+    num_rows = len(rows_of_process(mesh, config.data.batch_size))
+    carry = initial_carry(config.model, state.params, num_rows)
+    fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
+    return fresh if checkpoints.latest_step is None else checkpoints.restore(like=fresh)
