@@ -54,7 +54,7 @@ def start_all(num_processes, num_devices, *command):
 def run_all(num_processes, num_devices, *command):
     """The outputs of all processes, of which none may fail."""
     processes = start_all(num_processes, num_devices, *command)
-    results = [process.communicate(timeout=300) for process in processes]
+    results = [process.communicate(timeout=600) for process in processes]
     for process, (_, errors) in zip(processes, results, strict=True):
         assert process.returncode == 0, errors
     return [output for output, _ in results]
@@ -109,13 +109,13 @@ def test_a_signal_to_one_process_saves_in_all(dataset, tmp_path, number):
     path = tmp_path / "run"
     command = training(path, dataset, 100_000)
     processes = start_all(2, 1, *command)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (path / "checkpoints" / "20").exists():
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in processes)
         time.sleep(0.05)
     processes[1].send_signal(number)
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert "which is saved; the same command goes on from there." in errors[0]
     stopped_at = int(errors[0].split("Stopped after step ")[1].split(",")[0])
     assert (path / "checkpoints" / str(stopped_at)).is_dir()
