@@ -32,6 +32,8 @@ from samplernn_jax.training.workdir import Workdir
 IMPORTED_STEP = 0
 
 _CHECKSUMS = "checksums.json"
+_UNFINISHED = "*.orbax-checkpoint-tmp"
+
 _SPACE_FOR_DETAILS = 2**20
 """What a checkpoint may take on the disk beside its arrays, in bytes."""
 
@@ -57,9 +59,7 @@ class Checkpoints:
         )
         self._folder = workdir.checkpoints
         self._damaged = workdir.damaged_checkpoints
-        self._manager = _manager(
-            self._folder, preservation_policy=policy, cleanup_tmp_directories=True
-        )
+        self._manager = _manager(self._folder, preservation_policy=policy)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -78,9 +78,18 @@ class Checkpoints:
         step = self._manager.best_step()
         return None if step is None else (_valid_bits(self._manager.metrics(step)), step)
 
-    def put_damaged_aside(self, report: Callable[[str], None]) -> None:
-        """Moves the latest checkpoints away, up to the first one whose files are all sound."""
+    def recover(self, report: Callable[[str], None]) -> None:
+        """Makes sure that the latest checkpoint is sound, whatever happened to the last run.
+
+        Removes what a kill in a save left, and puts the latest ones aside up to the first one
+        whose files are all as they were written.
+
+        Raises:
+            ValueError: no checkpoint is sound.
+        """
         if is_first_process():
+            for unfinished in self._folder.glob(_UNFINISHED):
+                shutil.rmtree(unfinished)
             for step in sorted(self._manager.all_steps(), reverse=True):
                 damaged = next(_damaged_files(self._folder / str(step)), None)
                 if damaged is None:
@@ -94,7 +103,7 @@ class Checkpoints:
                     f"written); it lies in {target} now, and the one before is used."
                 )
         had_some = self._manager.latest_step() is not None
-        wait_for_all("damaged checkpoints are put aside")
+        wait_for_all("checkpoints are sound")
         self._manager.reload()
         if had_some and self._manager.latest_step() is None:
             raise ValueError(
@@ -226,10 +235,10 @@ def restore_params(
 
 def _check_step(step: int | None, steps: list[int], path: Path) -> None:
     if step not in steps:
-        raise ValueError(
-            f"step={step}: workdir {path} has checkpoints of steps "
-            f"{', '.join(map(str, sorted(steps)))}"
+        there = (
+            f"checkpoints of steps {', '.join(map(str, sorted(steps)))}" if steps else "none yet"
         )
+        raise ValueError(f"step={step}: workdir {path} has {there}")
 
 
 def _write_checksums(folder: Path) -> None:

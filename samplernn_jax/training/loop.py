@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
@@ -26,13 +27,25 @@ from samplernn_jax.training.parallel import (
     is_first_process,
     local_copy,
     map_train_step,
+    replicate,
     rows_of_process,
     shard_rows,
 )
+from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir
 
 _TIMED_CALLS = range(1, 3)
 """The calls of the step from which it is told how long an epoch takes; the first one warms up."""
+
+
+def _start(config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints) -> Position:
+    """The latest checkpoint, or a fresh start."""
+    params = init_params(config.model, jax.random.key(config.seed))
+    state = init_state(config.optimizer, params)
+    num_rows = len(rows_of_process(mesh, config.data.batch_size))
+    carry = initial_carry(config.model, state.params, num_rows)
+    fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
+    return fresh if checkpoints.latest_step is None else checkpoints.restore(like=fresh)
 
 
 def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
@@ -61,15 +74,16 @@ class Trainer:
         self.timed_from: float | None = None
         self.logbook: Logbook | None = None
 
-    def run(self, position: Position, workdir: Workdir) -> None:
-        """Trains from `position` until the run is over."""
-        first = int(position.state.step)
+    def run(self, workdir: Workdir) -> None:
+        """Trains from the latest checkpoint, or from the beginning, until the run is over."""
+        first = self.checkpoints.latest_step or 0
         if first and self._is_over(first):
             return
         train_step = map_train_step(self.config, self.mesh)
         cost = plan.cost_of_call(train_step, self.config, self.mesh)
         plan.check_memory(cost, self.config)
         self.report(plan.describe_cost(cost))
+        position = _start(self.config, self.mesh, self.checkpoints)
         with contextlib.ExitStack() as stack:
             if is_first_process():
                 self.logbook = stack.enter_context(

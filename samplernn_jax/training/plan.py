@@ -54,7 +54,10 @@ def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
     carry = jax.eval_shape(lambda params: initial_carry(config.model, params, batch_size), params)
-    segment = random_segment(config, batch_size)
+    segment = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype),
+        random_segment(config, 1),
+    )
     began = time.perf_counter()
     lowered = train_step.lower(
         replicated_shapes(mesh, state), row_shapes(mesh, carry), row_shapes(mesh, segment)

@@ -6,10 +6,6 @@ import math
 import tempfile
 from pathlib import Path
 
-import jax
-from jax.sharding import Mesh
-
-from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.dataset import Dataset
@@ -17,7 +13,7 @@ from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.training import plan
-from samplernn_jax.training.checkpoint import Checkpoints, Position
+from samplernn_jax.training.checkpoint import Checkpoints
 from samplernn_jax.training.interruption import Request
 from samplernn_jax.training.logbook import Report
 from samplernn_jax.training.loop import Trainer
@@ -25,12 +21,8 @@ from samplernn_jax.training.parallel import (
     check_batch_size,
     is_first_process,
     make_mesh,
-    replicate,
-    rows_of_process,
-    shard_rows,
     wait_for_all,
 )
-from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import RunInfo, Workdir
 
 
@@ -74,12 +66,10 @@ def train(
     for line in plan.describe(config, dataset, mesh):
         report(line)
     with Checkpoints(workdir, config.train) as checkpoints:
-        checkpoints.put_damaged_aside(report)
+        checkpoints.recover(report)
         if from_step is not None:
             checkpoints.go_back(from_step)
-        start = _start(config, mesh, checkpoints)
-        trainer = Trainer(config, dataset, mesh, checkpoints, report, request)
-        trainer.run(start, workdir)
+        Trainer(config, dataset, mesh, checkpoints, report, request).run(workdir)
 
 
 def print_plan(config: ExperimentConfig, report: Report) -> None:
@@ -137,13 +127,3 @@ def _check_sample_length(config: ExperimentConfig, dataset: Dataset) -> None:
             f"sample.duration_s={config.sample.duration_s}: must be at least one sample, "
             f"{shortest_s:g}"
         )
-
-
-def _start(config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints) -> Position:
-    """The latest checkpoint, or a fresh start."""
-    params = init_params(config.model, jax.random.key(config.seed))
-    state = init_state(config.optimizer, params)
-    num_rows = len(rows_of_process(mesh, config.data.batch_size))
-    carry = initial_carry(config.model, state.params, num_rows)
-    fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
-    return fresh if checkpoints.latest_step is None else checkpoints.restore(like=fresh)

@@ -82,7 +82,7 @@ def test_the_one_before_a_damaged_checkpoint_is_used(tmp_path, damage):
     damage(file)
     lines = []
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        checkpoints.put_damaged_aside(lines.append)
+        checkpoints.recover(lines.append)
         assert checkpoints.latest_step == 2
         assert_is(checkpoints.restore(like=position(0)).state.params, 2)
         checkpoints.save(position(3), valid_bits=3.0)
@@ -97,7 +97,7 @@ def test_sound_checkpoints_stay_where_they_are(tmp_path):
     save(tmp_path, 1, 2)
     (tmp_path / "checkpoints" / "2" / "checksums.json").unlink()  # killed before it was written
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        checkpoints.put_damaged_aside(pytest.fail)
+        checkpoints.recover(pytest.fail)
         assert checkpoints.latest_step == 2
 
 
@@ -109,7 +109,7 @@ def test_damage_to_all_checkpoints_does_not_start_a_run_anew(tmp_path):
         Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints,
         pytest.raises(ValueError, match="every checkpoint is damaged; choose another workdir"),
     ):
-        checkpoints.put_damaged_aside(lambda _: None)
+        checkpoints.recover(lambda _: None)
 
 
 def test_a_damaged_checkpoint_is_not_evaluated_or_sampled_from(tmp_path):
@@ -159,7 +159,7 @@ def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
     left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
     (left / "params.orbax-checkpoint-tmp").mkdir(parents=True)
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        checkpoints.put_damaged_aside(pytest.fail)
+        checkpoints.recover(pytest.fail)
         assert checkpoints.latest_step == 1
         assert not left.exists()
         checkpoints.save(position(2), valid_bits=2.0)
