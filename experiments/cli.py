@@ -1,8 +1,10 @@
 """What all commands share: flags in, one sentence and exit code 2 for what the user got wrong."""
 
 import contextlib
+import hashlib
 import io
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import jax
 from absl import flags, logging
 
 from samplernn_jax.training.interruption import Interrupted
-from samplernn_jax.training.parallel import give_cpu_devices_threads
+from samplernn_jax.training.parallel import give_cpu_devices_threads, is_first_process
 
 
 def run(main: Callable[[], None], usage: str) -> None:
@@ -41,7 +43,8 @@ def run(main: Callable[[], None], usage: str) -> None:
     except ValueError as error:
         _fail(str(error))
     except Interrupted as interrupted:
-        print(f"\n{interrupted}", file=sys.stderr)
+        if is_first_process():
+            print(f"\n{interrupted}", file=sys.stderr)
         sys.exit(interrupted.exit_code)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
@@ -50,9 +53,25 @@ def run(main: Callable[[], None], usage: str) -> None:
 
 def _keep_compiled_programs() -> None:
     """Keeps what takes long to compile for the next time, unless the user has said where or not."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "samplernn_jax" / "compiled"))
+    except RuntimeError:  # there is no home
+        return
+    jax.config.update(
+        "jax_compilation_cache_dir", str(cache / "samplernn_jax" / f"compiled_{_kind_of_cpu()}")
+    )
+
+
+def _kind_of_cpu() -> str:
+    """Tells CPUs with other instructions apart, as hosts may share a home."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = [platform.platform()]
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
+    return hashlib.sha256(features.encode()).hexdigest()[:8]
 
 
 @contextlib.contextmanager

@@ -52,8 +52,8 @@ def main() -> None:
     if not recipe.is_file():
         raise ValueError(f"config={recipe}: must be a recipe, such as the files in configs/")
     workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
-    config = ExperimentConfig.from_mapping(_with_imported_model(_CONFIG.value.to_dict(), workdir))
     processes.join()
+    config = ExperimentConfig.from_mapping(_with_imported_model(_CONFIG.value.to_dict(), workdir))
     if _PLAN.value:
         print_plan(config, _report)
         return
@@ -93,7 +93,7 @@ def _with_imported_model(values: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path} with, as the synthetic corpus has another sample rate"
         )
     model = workdir.read_info().config.to_dict()["model"]
-    if model != values["model"]:
+    if model != values["model"] and is_first_process():
         _report("Training the imported model of the workdir; the recipe's is not used.")
     return {**values, "model": model}
 

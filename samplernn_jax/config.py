@@ -264,8 +264,8 @@ class TrainConfig:
 
     Attributes:
         num_steps: steps in all; one step is one segment of every row.
-        num_epochs: stop after so many passes over the training split, if that is earlier; 0 for
-            no such limit.
+        num_epochs: stop after so many passes over the training split, if that is earlier; counted
+            without the padding between clips, which takes a little longer. 0 for no such limit.
         max_hours: stop when the command has run for so long, such as a job may; what is done is
             saved, and the same command goes on. 0 for no such limit.
         patience: stop after so many validations in a row that were no better than the best; 0

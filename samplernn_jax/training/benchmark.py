@@ -56,7 +56,7 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
         (state, _), carry = train_step(position[0], position[1], segment)
         return state, carry
 
-    seconds_per_step = _time(run, (state, carry), seconds)
+    seconds_per_step = _time(run, (state, carry), seconds) / config.parallel.steps_per_call
     samples = config.data.batch_size * config.data.seq_len
     flop = flop_per_sample(config.model, samples)
     achieved = flop * samples / seconds_per_step

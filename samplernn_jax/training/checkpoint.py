@@ -25,7 +25,7 @@ from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
-from samplernn_jax.training.parallel import is_first_process, wait_for_all
+from samplernn_jax.training.parallel import from_first_process, is_first_process
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 
@@ -58,7 +58,6 @@ class Checkpoints:
             ]
         )
         self._folder = workdir.checkpoints
-        self._damaged = workdir.damaged_checkpoints
         self._manager = _manager(self._folder, preservation_policy=policy)
 
     def __enter__(self) -> "Checkpoints":
@@ -74,42 +73,9 @@ class Checkpoints:
 
     @property
     def best(self) -> tuple[float, int] | None:
-        """The bits and the step of the best validation; None in a fresh run."""
-        step = self._manager.best_step()
-        return None if step is None else (_valid_bits(self._manager.metrics(step)), step)
-
-    def recover(self, report: Callable[[str], None]) -> None:
-        """Makes sure that the latest checkpoint is sound, whatever happened to the last run.
-
-        Removes what a kill in a save left, and puts the latest ones aside up to the first one
-        whose files are all as they were written.
-
-        Raises:
-            ValueError: no checkpoint is sound.
-        """
-        if is_first_process():
-            for unfinished in self._folder.glob(_UNFINISHED):
-                shutil.rmtree(unfinished)
-            for step in sorted(self._manager.all_steps(), reverse=True):
-                damaged = next(_damaged_files(self._folder / str(step)), None)
-                if damaged is None:
-                    break
-                target = self._damaged / str(step)
-                shutil.rmtree(target, ignore_errors=True)
-                target.parent.mkdir(exist_ok=True)
-                (self._folder / str(step)).rename(target)
-                report(
-                    f"The checkpoint of step {step} is damaged ({damaged} is not what was "
-                    f"written); it lies in {target} now, and the one before is used."
-                )
-        had_some = self._manager.latest_step() is not None
-        wait_for_all("checkpoints are sound")
-        self._manager.reload()
-        if had_some and self._manager.latest_step() is None:
-            raise ValueError(
-                f"workdir={self._folder.parent}: every checkpoint is damaged; choose another "
-                "workdir to start anew"
-            )
+        """The bits and the step of the best validation, the earliest of equals; None at first."""
+        steps = self._manager.all_steps()
+        return min(((_valid_bits(self._manager.metrics(s)), s) for s in steps), default=None)
 
     def go_back(self, step: int) -> None:
         """Removes all checkpoints after `step`.
@@ -145,7 +111,7 @@ class Checkpoints:
     def _check_space(self, step: int, items: dict[str, Any]) -> None:
         """Raises ValueError where the disk is too full, before anything is written."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items))
-        free = shutil.disk_usage(self._folder).free
+        free = from_first_process(float(shutil.disk_usage(self._folder).free))
         if free < needed + _SPACE_FOR_DETAILS:
             raise ValueError(
                 self._not_written(
@@ -169,12 +135,7 @@ class Checkpoints:
         )
         if self.latest_step == IMPORTED_STEP:
             del abstract["rest"]
-        items: dict[str, Any] = self._manager.restore(
-            self.latest_step,
-            args=ocp.args.Composite(
-                **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
-            ),
-        )
+        items = _read(self._manager, self._folder, self.latest_step, abstract)
         if self.latest_step == IMPORTED_STEP:
             state = like.state._replace(params=items["params"])
             if state.average is not None:
@@ -185,6 +146,36 @@ class Checkpoints:
         if like.state.average is None:
             return Position(TrainState(params=items["params"], average=None, **rest), carry)
         return Position(TrainState(average=items["params"], **rest), carry)
+
+
+def recover(workdir: Workdir, report: Callable[[str], None]) -> None:
+    """Makes sure that all checkpoints are sound, whatever happened to the last run.
+
+    Removes what a kill in a save left, and puts aside what is not as it was written. To be called
+    by one process, while none has them open.
+
+    Raises:
+        ValueError: no checkpoint is sound.
+    """
+    for unfinished in workdir.checkpoints.glob(_UNFINISHED):
+        shutil.rmtree(unfinished)
+    folders = [f for f in workdir.checkpoints.glob("*") if f.name.isdigit()]
+    damaged = {folder: next(_damaged_files(folder), None) for folder in folders}
+    if folders and all(damaged.values()):
+        raise ValueError(
+            f"workdir={workdir.path}: every checkpoint is damaged; choose another workdir to "
+            "start anew"
+        )
+    for folder, file in damaged.items():
+        if file is not None:
+            target = workdir.damaged_checkpoints / folder.name
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            folder.rename(target)
+            report(
+                f"The checkpoint of step {folder.name} is damaged ({file} is not what was "
+                f"written); it lies in {target} now, and the one before is used."
+            )
 
 
 def save_imported(workdir: Workdir, params: Params) -> None:
@@ -227,10 +218,23 @@ def restore_params(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
             abstract_params(config),
         )
-        restored = manager.restore(
-            step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
-        )
+        restored = _read(manager, workdir.checkpoints, step, {"params": abstract})
     return step, restored["params"]
+
+
+def _read(
+    manager: ocp.CheckpointManager, folder: Path, step: int | None, abstract: dict[str, Any]
+) -> dict[str, Any]:
+    """Items of a checkpoint; an error says which one cannot be read."""
+    args = {name: ocp.args.StandardRestore(value) for name, value in abstract.items()}
+    try:
+        items = manager.restore(step, args=ocp.args.Composite(**args))
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{folder / str(step)}: cannot be read ({_reason(error)}); without this folder the "
+            "checkpoint before it is used"
+        ) from error
+    return {name: items[name] for name in abstract}
 
 
 def _check_step(step: int | None, steps: list[int], path: Path) -> None:
@@ -257,8 +261,8 @@ def _damaged_files(folder: Path) -> Iterator[str]:
     if not (folder / _CHECKSUMS).is_file():
         return
     try:
-        expected = json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8"))
-    except ValueError:
+        expected = dict(json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
         yield _CHECKSUMS
         return
     for name, value in expected.items():

@@ -17,6 +17,9 @@ from jax.experimental import multihost_utils
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_STARTED_WITHIN_S = 60.0
+"""The clocks of several processes differ by less than this."""
+
 
 class Interrupted(Exception):
     """A run was asked to stop, and saved before it did.
@@ -42,16 +45,24 @@ class Request:
         self._deadline = time.monotonic() + seconds
         self._signal_number: int | None = None
 
-    def is_due(self, call: int) -> bool:
-        """Whether to stop now; to be asked after every call of the step, with its number."""
+    def is_due(self, steps: range) -> bool:
+        """Whether to stop now; to be asked after every call with the steps that it did.
+
+        The processes agree on a step that none has reached yet. Orbax asks the same service with
+        the step of a checkpoint, so that each step has to be asked for.
+        """
         several = jax.process_count() > 1
         if time.monotonic() >= self._deadline and self._signal_number is None:
             self._signal_number = 0
             if several:
                 os.kill(os.getpid(), signal.SIGTERM)
-        if several:
-            return multihost_utils.reached_preemption_sync_point(call)
-        return self._signal_number is not None
+        if not several:
+            return self._signal_number is not None
+        is_due = any(multihost_utils.reached_preemption_sync_point(step) for step in steps)
+        if is_due and self._signal_number is None:
+            is_time_up = time.monotonic() >= self._deadline - _STARTED_WITHIN_S
+            self._signal_number = 0 if is_time_up else signal.SIGTERM
+        return is_due
 
     @property
     def exit_code(self) -> int:

@@ -68,7 +68,7 @@ class Logbook:
         self._writer.scalars(step, values)
         told = (
             f"{values.get('train_bits', math.nan):.3f} bits, "
-            f"{values['samples_per_s']:,.0f} samples/s"
+            f"{values.get('samples_per_s', math.nan):,.0f} samples/s"
         )
         self._bar.set_postfix_str(told)
         if self._bar.disable and time.monotonic() - self._last_line > _LINE_EVERY_S:
@@ -81,14 +81,16 @@ class Logbook:
         learning_curve(self._workdir.learning_curve, entries, self._baselines._asdict())
         values = {name: value for entry in entries for name, value in entry.items()}
         best = min((e for e in entries if "valid_bits" in e), key=lambda e: e["valid_bits"])
-        left_s = (self._last_step - step) / values["steps_per_s"]
+        speed = ""
+        if "steps_per_s" in values:
+            left = tqdm.format_interval((self._last_step - step) / values["steps_per_s"])
+            speed = f", {values['samples_per_s']:,.0f} samples/s, {left} left"
         self._tell(
             f"step {step}/{self._last_step}: {values.get('train_bits', math.nan):.3f} bits per "
             f"sample in training, {valid_bits:.3f} in validation (best {best['valid_bits']:.3f} "
             f"at step {best['step']}; histogram {self._baselines.histogram_bits:.3f}, bigram "
             f"{self._baselines.bigram_bits:.3f}), gradient norm "
-            f"{values.get('grad_norm', math.nan):.2g}, {values['samples_per_s']:,.0f} samples/s, "
-            f"{tqdm.format_interval(left_s)} left"
+            f"{values.get('grad_norm', math.nan):.2g}{speed}"
         )
         self._warn(health.of_bits(entries, self._baselines))
 

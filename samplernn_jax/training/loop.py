@@ -79,12 +79,18 @@ class Trainer:
         first = self.checkpoints.latest_step or 0
         if first and self._is_over(first):
             return
-        train_step = map_train_step(self.config, self.mesh)
-        cost = plan.cost_of_call(train_step, self.config, self.mesh)
-        plan.check_memory(cost, self.config)
-        self.report(plan.describe_cost(cost))
-        position = _start(self.config, self.mesh, self.checkpoints)
-        with contextlib.ExitStack() as stack:
+        at_once = self.config.parallel.steps_per_call
+        if first % at_once:
+            raise ValueError(
+                f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
+                "run goes on"
+            )
+        with _sentences_for_errors(self.config, workdir), contextlib.ExitStack() as stack:
+            train_step = map_train_step(self.config, self.mesh)
+            cost = plan.cost_of_call(train_step, self.config, self.mesh)
+            plan.check_memory(cost, self.config)
+            self.report(plan.describe_cost(cost))
+            position = _start(self.config, self.mesh, self.checkpoints)
             if is_first_process():
                 self.logbook = stack.enter_context(
                     Logbook(self.config, workdir, self.dataset, self.report, first, self.last_step)
@@ -93,8 +99,7 @@ class Trainer:
                 self.report(f"Going on after step {first}.")
             segments = stack.enter_context(contextlib.closing(self._segments(first)))
             stack.enter_context(interruption.noticed(self.request))
-            with _sentences_for_errors(self.config, workdir):
-                self._loop(train_step, position, segments)
+            self._loop(train_step, position, segments)
 
     def _is_over(self, step: int) -> bool:
         """Whether there is nothing left to do; says so."""
@@ -144,7 +149,7 @@ class Trainer:
                 self._log(step, wait=is_checkpoint)
             if is_checkpoint and self._checkpoint(step, position):
                 return
-            if self.request.is_due(call):
+            if self.request.is_due(range(step - at_once + 1, step + 1)):
                 self._interrupt(step, position, is_checkpoint)
 
     def _time_first_calls(self, call: int, step: int) -> None:

@@ -1,13 +1,18 @@
 """Metrics: on the device, and in the log as JSON lines and for TensorBoard."""
 
+import contextlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+from tensorboardX.utils import figure_to_image
 
 from samplernn_jax.files import replace_file
 from samplernn_jax.plots import clips_figure
@@ -18,35 +23,46 @@ Entry = dict[str, Any]
 
 
 class MetricsWriter:
-    """Appends to a run's metrics log. One object a line, each with the step it belongs to."""
+    """Appends to a run's metrics log. One object a line, each with the step it belongs to.
+
+    Everything is written at once: a thread that meets a full disk, such as the one of
+    tensorboardX's own writer, would end unnoticed, and the next entry wait for it for ever.
+    """
 
     def __init__(self, workdir: Workdir, start_step: int) -> None:
         """Opens the log at `start_step`: what a stopped run logged after it is taken out."""
         kept = [entry for entry in read_metrics(workdir) if entry["step"] <= start_step]
         with replace_file(workdir.metrics_file) as partial:
             partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-        self._file = workdir.metrics_file.open("a", encoding="utf-8")
-        self._board = tensorboardX.SummaryWriter(
-            str(workdir.tensorboard), purge_step=start_step + 1
-        )
+        self._path = workdir.metrics_file
+        workdir.tensorboard.mkdir(exist_ok=True)
+        # The name begins with the time; runs of the same second differ in the process.
+        events = str(workdir.tensorboard / "events")
+        self._board = EventsWriter(events, filename_suffix=f".{os.getpid()}")
+        purge = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add(start_step + 1, session_log=purge)
 
     def close(self) -> None:
         """Closes the log."""
-        self._file.close()
-        self._board.close()
+        with contextlib.suppress(OSError):  # what could not be written was said when it was tried
+            self._board.close()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Logs numbers."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
-            self._board.add_scalar(_tag(name), value, step)
+            self._add(step, summary=summary.scalar(_tag(name), value))
 
     def audio(self, step: int, name: str, waveform: np.ndarray, sample_rate_hz: int) -> None:
         """Logs a sound and its spectrogram, for TensorBoard only."""
-        self._board.add_audio(f"samples/{name}", waveform, step, sample_rate=sample_rate_hz)
+        sound = summary.audio(f"samples/{name}", waveform, sample_rate=sample_rate_hz)
+        self._add(step, summary=sound)
         figure = clips_figure({f"{name} after step {step}": waveform}, sample_rate_hz)
-        self._board.add_figure(f"spectrograms/{name}", figure, step)
+        self._add(step, summary=summary.image(f"spectrograms/{name}", figure_to_image(figure)))
+
+    def _add(self, step: int, **content: Any) -> None:
+        self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
         self._board.flush()
 
 
@@ -109,13 +125,14 @@ class Window:
             for name in taken[0]
         }
         targets, skipped = columns["num_targets"].astype(np.float64), columns["skipped"]
-        self.skipped_in_a_row = int(skipped[-1])
+        self.skipped_in_a_row = int(skipped.max())
         untimed = self._untimed * len(skipped) // len(taken)
-        timed = targets[untimed:].sum() or targets.sum()
-        values = {
-            "steps_per_s": max(len(skipped) - untimed, 1) / (now - self._began),
-            "samples_per_s": float(timed / (now - self._began)),
-        }
+        values = {}
+        if len(skipped) > untimed:
+            values = {
+                "steps_per_s": (len(skipped) - untimed) / (now - self._began),
+                "samples_per_s": float(targets[untimed:].sum() / (now - self._began)),
+            }
         done = skipped == 0
         if not done.all():
             values["skipped_steps"] = float(np.count_nonzero(~done))

@@ -85,6 +85,11 @@ def wait_for_all(where: str) -> None:
     multihost_utils.sync_global_devices(where)
 
 
+def from_first_process(value: float) -> float:
+    """What the first process has, in single precision, so that all decide alike."""
+    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
+
+
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh of one axis over the given devices, by default all, process by process."""
     devices = jax.devices() if devices is None else devices

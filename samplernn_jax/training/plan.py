@@ -49,7 +49,10 @@ class Cost(NamedTuple):
 
 
 def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
-    """Compiles the training step for shapes alone, which a call with arrays then makes use of."""
+    """Compiles the training step for shapes alone.
+
+    A call with arrays makes use of that under shard_map; under pmap it compiles again.
+    """
     batch_size = config.data.batch_size
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
@@ -65,7 +68,7 @@ def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost
     analysis = lowered.compile().memory_analysis()
     return Cost(
         analysis.temp_size_in_bytes + analysis.argument_size_in_bytes,
-        _memory_of_device(mesh),
+        memory_of_device(mesh),
         time.perf_counter() - began,
     )
 
@@ -114,7 +117,7 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
     )
 
 
-def _memory_of_device(mesh: Mesh) -> int | None:
+def memory_of_device(mesh: Mesh) -> int | None:
     """Bytes of a device; CPU devices share what the machine has."""
     devices = mesh.local_mesh.devices.flat
     if devices[0].platform == "cpu":
@@ -184,6 +187,15 @@ def table(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator[st
 
 
 def _row(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
+    try:
+        return _measured_row(config, dataset, mesh)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return f"{config.data.batch_size:10}  too much memory"
+
+
+def _measured_row(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
     train_step = map_train_step(config, mesh)
     cost = cost_of_call(train_step, config, mesh)
     batch_size, memory = config.data.batch_size, _size(cost.memory_bytes)

@@ -12,8 +12,8 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
-from samplernn_jax.training import plan
-from samplernn_jax.training.checkpoint import Checkpoints
+from samplernn_jax.training import plan, stopping
+from samplernn_jax.training.checkpoint import Checkpoints, recover
 from samplernn_jax.training.interruption import Request
 from samplernn_jax.training.logbook import Report
 from samplernn_jax.training.loop import Trainer
@@ -65,9 +65,15 @@ def train(
         workdir.write_info(RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported))
     for line in plan.describe(config, dataset, mesh):
         report(line)
+        recover(workdir, report)
+    wait_for_all("the checkpoints are sound")
     with Checkpoints(workdir, config.train) as checkpoints:
-        checkpoints.recover(report)
         if from_step is not None:
+            last_step = stopping.last_step(config, dataset)
+            if from_step >= last_step:
+                raise ValueError(
+                    f"from_step={from_step}: must be below {last_step}, the last step of the run"
+                )
             checkpoints.go_back(from_step)
         Trainer(config, dataset, mesh, checkpoints, report, request).run(workdir)
 

@@ -7,7 +7,7 @@ from samplernn_jax.data.dataset import Dataset
 
 
 def steps_per_epoch(config: DataConfig, dataset: Dataset) -> float:
-    """Steps in which as many targets are seen as the training split has samples."""
+    """Steps that the samples of the training split fill, without the padding between clips."""
     return dataset.splits["train"].num_samples / (config.batch_size * config.seq_len)
 
 

@@ -6,7 +6,13 @@ import pytest
 
 from samplernn_jax.config import OptimizerConfig, TrainConfig
 from samplernn_jax.model import initial_carry
-from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params, save_imported
+from samplernn_jax.training.checkpoint import (
+    Checkpoints,
+    Position,
+    recover,
+    restore_params,
+    save_imported,
+)
 from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir
@@ -39,8 +45,8 @@ def assert_is(params, step):
 
 
 def the_data_of(path, step):
-    """The largest file of the parameters."""
-    files = [f for f in (path / "checkpoints" / str(step) / "params").rglob("*") if f.is_file()]
+    """The largest file with parameters in it."""
+    files = (path / "checkpoints" / str(step) / "params").glob("**/d/*")
     return max(files, key=lambda file: file.stat().st_size)
 
 
@@ -75,41 +81,77 @@ def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
     assert restored.carry["tier_2"].sharding == fresh.carry["tier_2"].sharding
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lambda file: file.unlink()])
-def test_the_one_before_a_damaged_checkpoint_is_used(tmp_path, damage):
+def damage_metrics(file):
+    (step_of(file) / "metrics" / "metrics").write_text("")
+
+
+def damage_checksums(file):
+    (step_of(file) / "checksums.json").write_text("[1]")
+
+
+def step_of(file):
+    return next(folder for folder in file.parents if folder.name.isdigit())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncate, flip_a_bit, lambda file: file.unlink(), damage_metrics, damage_checksums],
+    ids=["truncated", "flipped", "missing", "metrics", "checksums"],
+)
+@pytest.mark.parametrize("step", [3, 1])
+def test_a_damaged_checkpoint_is_put_aside_and_another_is_used(tmp_path, damage, step):
     save(tmp_path, 1, 2, 3)
-    file = the_data_of(tmp_path, 3)
-    damage(file)
+    damage(the_data_of(tmp_path, step))
     lines = []
+    recover(Workdir(tmp_path), lines.append)
+    assert f"The checkpoint of step {step} is damaged" in lines[0]
+    assert (tmp_path / "damaged_checkpoints" / str(step)).is_dir()
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        checkpoints.recover(lines.append)
-        assert checkpoints.latest_step == 2
-        assert_is(checkpoints.restore(like=position(0)).state.params, 2)
-        checkpoints.save(position(3), valid_bits=3.0)
-    (line,) = lines
-    assert "The checkpoint of step 3 is damaged" in line
-    assert file.name in line
-    assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
-    assert_is(params_of(tmp_path, 3), 3)
+        assert checkpoints.latest_step == (2 if step == 3 else 3)
+        latest = checkpoints.latest_step
+        assert_is(checkpoints.restore(like=position(0)).state.params, latest)
+        if step == 3:
+            checkpoints.save(position(3), valid_bits=3.0)
+            assert_is(params_of(tmp_path, 3), 3)
 
 
 def test_sound_checkpoints_stay_where_they_are(tmp_path):
     save(tmp_path, 1, 2)
     (tmp_path / "checkpoints" / "2" / "checksums.json").unlink()  # killed before it was written
+    recover(Workdir(tmp_path), pytest.fail)
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        checkpoints.recover(pytest.fail)
         assert checkpoints.latest_step == 2
 
 
-def test_damage_to_all_checkpoints_does_not_start_a_run_anew(tmp_path):
+def test_damage_that_no_checksum_shows_is_one_sentence(tmp_path):
+    save(tmp_path, 1, 2)
+    (tmp_path / "checkpoints" / "2" / "checksums.json").unlink()
+    for file in (tmp_path / "checkpoints" / "2" / "params").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    recover(Workdir(tmp_path), pytest.fail)
+    with (
+        Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints,
+        pytest.raises(ValueError, match=r"checkpoints/2: cannot be read .* before it is used"),
+    ):
+        checkpoints.restore(like=position(0))
+
+
+def test_damage_to_all_checkpoints_never_starts_a_run_anew(tmp_path):
     save(tmp_path, 1, 2)
     for step in (1, 2):
         truncate(the_data_of(tmp_path, step))
-    with (
-        Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints,
-        pytest.raises(ValueError, match="every checkpoint is damaged; choose another workdir"),
-    ):
-        checkpoints.recover(lambda _: None)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="every checkpoint is damaged; choose another"):
+            recover(Workdir(tmp_path), lambda _: None)
+
+
+def test_the_earliest_of_equal_validations_is_the_best(tmp_path):
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        assert checkpoints.best is None
+        for step in (1, 2):
+            checkpoints.save(position(step), valid_bits=2.0)
+        assert checkpoints.best == (2.0, 1)
 
 
 def test_a_damaged_checkpoint_is_not_evaluated_or_sampled_from(tmp_path):
@@ -158,9 +200,9 @@ def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
     save(tmp_path, 1)
     left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
     (left / "params.orbax-checkpoint-tmp").mkdir(parents=True)
+    recover(Workdir(tmp_path), pytest.fail)
+    assert not left.exists()
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        checkpoints.recover(pytest.fail)
         assert checkpoints.latest_step == 1
-        assert not left.exists()
         checkpoints.save(position(2), valid_bits=2.0)
     assert_is(params_of(tmp_path, 2), 2)

@@ -215,6 +215,30 @@ def test_a_run_goes_on_from_any_kept_checkpoint_bit_exactly(data_path, finished,
         train(make_config(data_path), tmp_path / "run", lambda _: None, from_step=4)
 
 
+def test_going_back_to_the_end_removes_nothing(data_path, finished, tmp_path):
+    path, _ = finished
+    shutil.copytree(path, tmp_path / "run")
+    with pytest.raises(ValueError, match="from_step=6: must be below 6, the last step of the run"):
+        train(make_config(data_path), tmp_path / "run", lambda _: None, from_step=6)
+    steps = [int(folder.name) for folder in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert sorted(steps) == [3, 6]
+
+
+def test_steps_per_call_that_do_not_lead_from_the_checkpoint_to_the_end_are_refused(
+    data_path, tmp_path
+):
+    train(make_config(data_path, num_steps=4), tmp_path / "run", lambda _: None)
+    config = make_config(data_path)
+    settings = dataclasses.replace(config.train, num_steps=12, log_every=3)
+    parallel = ParallelConfig(steps_per_call=3)
+    with pytest.raises(ValueError, match=r"parallel.steps_per_call=3: must divide 4, the step"):
+        train(
+            dataclasses.replace(config, train=settings, parallel=parallel),
+            tmp_path / "run",
+            lambda _: None,
+        )
+
+
 def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
     data_path, finished, tmp_path
 ):

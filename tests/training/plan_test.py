@@ -57,7 +57,7 @@ def test_what_does_not_fit_is_refused_with_what_to_change():
 
 
 def test_a_run_that_does_not_fit_is_refused_before_the_first_step(data_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "_memory_of_device", lambda mesh: 2**10)
+    monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**10)
     with pytest.raises(ValueError, match="KiB more than it has"):
         train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
@@ -88,7 +88,7 @@ def test_the_plan_is_a_table_over_batch_sizes_and_trains_nothing(data_path, tmp_
 
 
 def test_a_batch_size_that_does_not_fit_says_by_how_much(data_path, monkeypatch):
-    monkeypatch.setattr(plan, "_memory_of_device", lambda mesh: 2**10)
+    monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**10)
     mesh = make_mesh()
     rows = list(plan.table(make_config(data_path), Dataset.open(data_path), mesh))[1:]
     assert len(rows) == 3
