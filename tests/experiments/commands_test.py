@@ -309,7 +309,14 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+# Each starts a process; of three, two are left to CI.
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        mistake if number % 3 == 0 else pytest.param(mistake, marks=pytest.mark.slow)
+        for number, mistake in enumerate(MISTAKES)
+    ],
+)
 def test_a_mistake_is_one_sentence_and_exit_code_2(
     mistake, recordings, dataset, other_rate, workdir, checkpoint, tmp_path
 ):

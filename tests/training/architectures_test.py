@@ -93,6 +93,7 @@ def import_into(path, params):
     return workdir
 
 
+@pytest.mark.slow
 def test_an_imported_model_is_trained_further(data_path, tmp_path):
     params = random_params(TINY)
     workdir = import_into(tmp_path / "run", params)

@@ -87,7 +87,8 @@ def test_gradients_of_microbatches_add_up_to_those_of_the_batch(num_devices, kin
     assert_close(run(in_parts, num_devices, kind, params, segments), expected)
 
 
-@pytest.mark.parametrize("kind", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["shard_map", "pmap"])
 def test_several_steps_in_one_call_are_the_same_steps(kind):
     step = make_train_step(TINY, OptimizerConfig())
     segments = [random_segment(seed) for seed in range(4)]

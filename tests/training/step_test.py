@@ -49,6 +49,7 @@ def assert_close(a, b):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), a, b)
 
 
+@pytest.mark.slow
 def test_the_average_of_the_parameters_follows_them():
     states, metrics, _ = run_steps(OptimizerConfig(ema_decay=0.9), random_segments(4))
     assert [int(entry["skipped"]) for entry in metrics] == [0, 0, 0, 0]
