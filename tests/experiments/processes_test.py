@@ -106,10 +106,8 @@ def test_two_processes_compute_what_one_does(dataset, alone, tmp_path, flag):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_process_saves_in_all(dataset, tmp_path, number):
-    """Of a run that was resumed, and whose calls are of several steps."""
     path = tmp_path / "run"
-    run_well(*training(path, dataset, 10))
-    command = training(path, dataset, 100_000, "--config.parallel.steps_per_call=5")
+    command = training(path, dataset, 100_000)
     processes = start_all(2, 1, *command)
     deadline = time.monotonic() + 300
     while not (path / "checkpoints" / "20").exists():
