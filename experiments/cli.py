@@ -14,8 +14,8 @@ from typing import NoReturn
 import jax
 from absl import flags, logging
 
+from samplernn_jax.parallel import give_cpu_devices_threads, is_first_process
 from samplernn_jax.training.interruption import Interrupted
-from samplernn_jax.training.parallel import give_cpu_devices_threads, is_first_process
 
 
 def run(main: Callable[[], None], usage: str) -> None:

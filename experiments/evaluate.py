@@ -20,14 +20,14 @@ from samplernn_jax.config import NORMALIZATIONS, ExperimentConfig
 from samplernn_jax.data.baselines import baselines, bigram_counts
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.data.opening import open_dataset
-from samplernn_jax.training.checkpoint import restore_params
-from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.parallel import (
+from samplernn_jax.parallel import (
     check_batch_size,
     is_first_process,
     make_mesh,
     replicate,
 )
+from samplernn_jax.training.checkpoint import restore_params
+from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.workdir import Workdir
 
 _DECIMALS = 6

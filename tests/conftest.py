@@ -4,7 +4,7 @@ import os
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["NPROC"] = "64"  # see training.parallel.give_cpu_devices_threads
+os.environ["NPROC"] = "64"  # see parallel.give_cpu_devices_threads
 
 # Many tests compile the same tiny programs, in this process, its workers and the commands.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -16,17 +16,16 @@ from jax.experimental import topologies
 
 from samplernn_jax import architectures
 from samplernn_jax.config import DataConfig, ExperimentConfig, ModelConfig, ParallelConfig
+from samplernn_jax.parallel import (
+    make_mesh,
+    replicated_shapes,
+    row_shapes,
+)
 from samplernn_jax.sampling.decode import start
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.generator import _decode_block
 from samplernn_jax.training import plan
-from samplernn_jax.training.parallel import (
-    make_mesh,
-    map_train_step,
-    replicated_shapes,
-    row_shapes,
-)
-from samplernn_jax.training.step import init_state
+from samplernn_jax.training.step import init_state, map_train_step
 
 pytestmark = pytest.mark.tpu
 

@@ -10,16 +10,15 @@ import jax.numpy as jnp
 
 from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig, ModelConfig
-from samplernn_jax.rnn import RNN_TYPES
-from samplernn_jax.training import plan
-from samplernn_jax.training.parallel import (
+from samplernn_jax.parallel import (
     check_batch_size,
     make_mesh,
-    map_train_step,
     replicate,
     shard_rows,
 )
-from samplernn_jax.training.step import init_state
+from samplernn_jax.rnn import RNN_TYPES
+from samplernn_jax.training import plan
+from samplernn_jax.training.step import init_state, map_train_step
 
 _MATMUL_SIZE = 2048
 _MATMUL_ROUNDS = 5

@@ -25,7 +25,7 @@ from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
-from samplernn_jax.training.parallel import from_first_process, is_first_process
+from samplernn_jax.parallel import from_first_process, is_first_process
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 

@@ -13,7 +13,7 @@ from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
 from samplernn_jax.model import Params
-from samplernn_jax.training.parallel import (
+from samplernn_jax.parallel import (
     Step,
     local_copy,
     map_step,

@@ -16,22 +16,21 @@ from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
+from samplernn_jax.parallel import (
+    Step,
+    is_first_process,
+    local_copy,
+    replicate,
+    rows_of_process,
+    shard_rows,
+)
 from samplernn_jax.training import interruption, plan, stopping
 from samplernn_jax.training.checkpoint import Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.interruption import Interrupted, Request
 from samplernn_jax.training.logbook import Logbook, Report
 from samplernn_jax.training.metrics import Window
-from samplernn_jax.training.parallel import (
-    Step,
-    is_first_process,
-    local_copy,
-    map_train_step,
-    replicate,
-    rows_of_process,
-    shard_rows,
-)
-from samplernn_jax.training.step import init_state
+from samplernn_jax.training.step import init_state, map_train_step
 from samplernn_jax.training.workdir import Workdir
 
 _TIMED_CALLS = range(1, 3)

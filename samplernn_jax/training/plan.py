@@ -16,17 +16,16 @@ from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.model import Params
-from samplernn_jax.training import stopping
-from samplernn_jax.training.parallel import (
+from samplernn_jax.parallel import (
     Step,
-    map_train_step,
     replicate,
     replicated_shapes,
     row_shapes,
     rows_of_process,
     shard_rows,
 )
-from samplernn_jax.training.step import init_state
+from samplernn_jax.training import stopping
+from samplernn_jax.training.step import init_state, map_train_step
 
 
 class Cost(NamedTuple):

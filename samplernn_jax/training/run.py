@@ -12,17 +12,17 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
-from samplernn_jax.training import plan, stopping
-from samplernn_jax.training.checkpoint import Checkpoints, recover
-from samplernn_jax.training.interruption import Request
-from samplernn_jax.training.logbook import Report
-from samplernn_jax.training.loop import Trainer
-from samplernn_jax.training.parallel import (
+from samplernn_jax.parallel import (
     check_batch_size,
     is_first_process,
     make_mesh,
     wait_for_all,
 )
+from samplernn_jax.training import plan, stopping
+from samplernn_jax.training.checkpoint import Checkpoints, recover
+from samplernn_jax.training.interruption import Request
+from samplernn_jax.training.logbook import Report
+from samplernn_jax.training.loop import Trainer
 from samplernn_jax.training.workdir import RunInfo, Workdir
 
 

@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from samplernn_jax.architectures import make_model
-from samplernn_jax.config import ArchitectureConfig, ModelConfig, OptimizerConfig
+from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import total_bits
 from samplernn_jax.model import Carry, Params, independent_logits
+from samplernn_jax.parallel import AXIS, Step, map_step
 from samplernn_jax.training.optimizer import make_optimizer
-
-AXIS = "data"
 
 Metrics = dict[str, Array]
 
@@ -223,3 +223,11 @@ def make_eval_step(
         return lax.psum(sums, AXIS), carry
 
     return eval_step
+
+
+def map_train_step(config: ExperimentConfig, mesh: Mesh) -> Step:
+    """The training step as `config.parallel` says; state and carry are donated."""
+    train_step = make_train_step(config.model, config.optimizer, config.parallel.microbatches)
+    if config.parallel.steps_per_call > 1:
+        train_step = repeat(train_step)
+    return map_step(train_step, mesh, config.parallel.map, donate=(0, 1))

@@ -18,9 +18,9 @@ from samplernn_jax.config import ModelConfig, OptimizerConfig, WaveNetConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.interop import theano
 from samplernn_jax.model import independent_logits
+from samplernn_jax.parallel import make_mesh, map_step
 from samplernn_jax.quantization import encode
 from samplernn_jax.sampling.decode import decode, start
-from samplernn_jax.training.parallel import make_mesh, map_step
 from samplernn_jax.training.step import init_state, make_train_step
 from tests.models import apply
 

@@ -6,6 +6,7 @@ import pytest
 
 from samplernn_jax.config import OptimizerConfig, TrainConfig
 from samplernn_jax.model import initial_carry
+from samplernn_jax.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.checkpoint import (
     Checkpoints,
     Position,
@@ -13,7 +14,6 @@ from samplernn_jax.training.checkpoint import (
     restore_params,
     save_imported,
 )
-from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir
 from tests.models import TINY, random_params

@@ -6,8 +6,8 @@ import pytest
 
 from samplernn_jax.config import DataConfig
 from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.parallel import make_mesh, replicate
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.parallel import make_mesh, replicate
 from tests.models import TINY, random_params
 from tests.training.runs import make_config, make_dataset
 

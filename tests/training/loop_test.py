@@ -14,11 +14,11 @@ import soundfile
 
 from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, ParallelConfig
 from samplernn_jax.model import initial_carry
+from samplernn_jax.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
 from samplernn_jax.training.interruption import Interrupted
 from samplernn_jax.training.metrics import Window, read_metrics
-from samplernn_jax.training.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.run import train
 from samplernn_jax.training.step import init_state
 from samplernn_jax.training.workdir import Workdir

@@ -6,9 +6,10 @@ import pytest
 
 from samplernn_jax.config import ParallelConfig, TrainConfig
 from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.parallel import make_mesh
 from samplernn_jax.training import plan
-from samplernn_jax.training.parallel import make_mesh, map_train_step
 from samplernn_jax.training.run import print_plan, train
+from samplernn_jax.training.step import map_train_step
 from tests.models import TINY_WAVENET, random_params
 from tests.training.runs import make_config, make_dataset
 

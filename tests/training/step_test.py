@@ -11,7 +11,7 @@ from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import bits_per_sample
 from samplernn_jax.model import SampleRNN, independent_logits
-from samplernn_jax.training.parallel import make_mesh, map_step
+from samplernn_jax.parallel import make_mesh, map_step
 from samplernn_jax.training.step import gradients, init_state, make_train_step
 from tests.models import TINY, init, random_params, random_tokens
 

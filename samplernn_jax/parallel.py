@@ -14,8 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from samplernn_jax.config import ExperimentConfig
-from samplernn_jax.training.step import AXIS, make_train_step, repeat
+AXIS = "data"
 
 T = TypeVar("T")
 
@@ -203,11 +202,3 @@ class _PmapStep:
 
     def _local_zeros(self, x: Any) -> np.ndarray:
         return np.zeros((self._num_local, x.shape[0] // self._mesh.size, *x.shape[1:]), x.dtype)
-
-
-def map_train_step(config: ExperimentConfig, mesh: Mesh) -> Step:
-    """The training step as `config.parallel` says; state and carry are donated."""
-    train_step = make_train_step(config.model, config.optimizer, config.parallel.microbatches)
-    if config.parallel.steps_per_call > 1:
-        train_step = repeat(train_step)
-    return map_step(train_step, mesh, config.parallel.map, donate=(0, 1))

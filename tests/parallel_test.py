@@ -5,14 +5,14 @@ import pytest
 from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
-from samplernn_jax.training.evaluate import make_eval_step
-from samplernn_jax.training.parallel import (
+from samplernn_jax.parallel import (
     check_batch_size,
     make_mesh,
     map_step,
     replicate,
     shard_rows,
 )
+from samplernn_jax.training.evaluate import make_eval_step
 from samplernn_jax.training.step import (
     TrainState,
     gradients,
