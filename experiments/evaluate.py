@@ -1,11 +1,12 @@
-"""Measures a trained model: bits per sample on a split.
+"""Measures a trained model: bits per sample on a split, or of any audio.
 
     python -m experiments.evaluate --workdir=runs/demo --split=test
+    python -m experiments.evaluate --workdir=runs/demo --audio=a.wav --audio=b.flac
 
 Takes the best checkpoint, or the one of --step. The last line is one JSON object: the model's
 bits per sample over every sample of the split, the same for any batch size and device count, and
 what two models without memory reach that are fitted on the training split, a histogram and a
-bigram table.
+bigram table. For audio it says how likely each file is, as a whole and second by second.
 """
 
 import dataclasses
@@ -13,9 +14,11 @@ import json
 from pathlib import Path
 
 import jax
+import numpy as np
 from absl import flags
 
 from experiments import cli, processes
+from samplernn_jax import audio
 from samplernn_jax.config import NORMALIZATIONS, ExperimentConfig
 from samplernn_jax.data.baselines import baselines, bigram_counts
 from samplernn_jax.data.dataset import SPLITS
@@ -26,6 +29,8 @@ from samplernn_jax.parallel import (
     make_mesh,
     replicate,
 )
+from samplernn_jax.sampling import scores
+from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.workdir import Workdir
@@ -55,12 +60,44 @@ _AVERAGE = flags.DEFINE_enum(
     "samples: the mean over all samples. batches: the mean of the means over each batch of "
     "segments, as the original and the paper have it; it depends on batch_size and seq_len.",
 )
+_AUDIO = flags.DEFINE_multi_string("audio", [], "Score this file instead, once or several times.")
+_AUDIO_GAIN = flags.DEFINE_float(
+    "audio_gain", 1.0, "Factor for its level, such as the gain that the dataset has."
+)
 flags.adopt_module_key_flags(processes)
 
 
 def main() -> None:
     """Evaluates and prints the JSON object."""
     processes.join()
+    if _AUDIO.value:
+        _score()
+    else:
+        _evaluate()
+
+
+def _score() -> None:
+    generator = Generator.from_workdir(_WORKDIR.value, _STEP.value)
+    rate, files = generator.sample_rate_hz, []
+    for path in _AUDIO.value:
+        try:
+            waveform = np.float32(_AUDIO_GAIN.value) * audio.read(path, rate)
+        except ValueError as error:
+            raise ValueError(f"audio={error}") from error
+        bits = generator.score(waveform[None])
+        files.append(
+            {
+                "file": path,
+                "bits_per_sample": round(float(bits.mean()), _DECIMALS),
+                "num_samples": bits.shape[1],
+                "bits_over_time": [float(x) for x in scores.means_over_time(bits, rate)[0]],
+            }
+        )
+    if is_first_process():
+        print(json.dumps({"step": generator.step, "bits_over_time_every_s": 1.0, "files": files}))
+
+
+def _evaluate() -> None:
     mesh = make_mesh()
     workdir = Workdir(Path(_WORKDIR.value))
     info = workdir.read_info()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -34,6 +34,15 @@ _LENGTH_UNKNOWN = 2**31 - 2**16
 _FRAMES_UNKNOWN = 2**62
 
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1000, 2**20
+
+
+ENCODINGS = {
+    "wav16": ("WAV", "PCM_16"),
+    "wav24": ("WAV", "PCM_24"),
+    "wav_float": ("WAV", "FLOAT"),
+    "flac": ("FLAC", "PCM_16"),
+}
+"""What files are written as: libsndfile's names of the format and of the samples in it."""
 
 
 class DamagedError(ValueError):
@@ -200,18 +209,58 @@ def read(path: str | Path, sample_rate_hz: int) -> Waveform:
     return waveform
 
 
-def write(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:
-    """Writes a 16-bit mono WAV file; values outside [-1, 1] are clipped."""
-    write_blocks(path, [waveform], sample_rate_hz)
+def write(
+    path: str | Path, waveform: Waveform, sample_rate_hz: int, encoding: str = "wav16"
+) -> None:
+    """Writes a mono file; values outside [-1, 1] are clipped, but for "wav_float".
+
+    Args:
+        path: the file.
+        waveform: float32 [num_samples].
+        sample_rate_hz: its rate.
+        encoding: one of `ENCODINGS`.
+    """
+    with writer(path, sample_rate_hz, encoding) as write_block:
+        write_block(waveform)
 
 
-def write_blocks(path: str | Path, blocks: Iterable[Waveform], sample_rate_hz: int) -> None:
-    """Writes the pieces one after the other; see `write`."""
+@contextlib.contextmanager
+def writer(
+    path: str | Path, sample_rate_hz: int, encoding: str = "wav16"
+) -> Iterator[Callable[[Waveform], None]]:
+    """Yields a function that appends to a mono file, which appears when all went well."""
+    container, subtype = ENCODINGS[encoding]
     with (
         replace_file(Path(path)) as partial,
         soundfile.SoundFile(
-            partial, "w", sample_rate_hz, channels=1, format="WAV", subtype="PCM_16"
+            partial, "w", sample_rate_hz, channels=1, format=container, subtype=subtype
         ) as file,
     ):
-        for block in blocks:
-            file.write(block)
+        yield file.write
+
+
+def suffix(encoding: str) -> str:
+    """What the names of such files end in, without the dot."""
+    return ENCODINGS[encoding][0].lower()
+
+
+def bytes_per_sample(encoding: str) -> int:
+    """Of one channel; of compressed formats, what they do not exceed."""
+    return {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[ENCODINGS[encoding][1]]
+
+
+def write_loudest(source: Path, target: Path, encoding: str) -> None:
+    """Writes a mono file again with its largest amplitude at full scale; silence stays."""
+    with open_stream(source) as stream:
+        peak = max((float(np.abs(block).max(initial=0)) for block in stream.blocks), default=0.0)
+    with open_stream(source) as stream, writer(target, stream.sample_rate_hz, encoding) as write_on:
+        for block in stream.blocks:
+            write_on(block[:, 0] / np.float32(peak or 1))
+
+
+def beginning(path: Path, seconds: float) -> tuple[Waveform, int]:
+    """The first channel of the first seconds of a file, and its sample rate in Hz."""
+    with open_stream(path) as whole:
+        rate = whole.sample_rate_hz
+    with open_stream(path, 0, round(seconds * rate)) as stream:
+        return np.concatenate([block[:, 0] for block in stream.blocks]), rate

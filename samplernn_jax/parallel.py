@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -96,6 +97,12 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.array(in_order), (AXIS,))
 
 
+def mesh_of_rows(num_rows: int, devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh of the fewest devices on which none has more rows than it must, if all take part."""
+    per_device = -(-num_rows // len(devices))
+    return make_mesh(devices[: -(-num_rows // per_device)])
+
+
 def rows_of_process(mesh: Mesh, batch_size: int) -> range:
     """The rows of a batch whose devices belong to this process."""
     per_device = batch_size // mesh.size
@@ -118,12 +125,27 @@ def replicate(mesh: Mesh, tree: T) -> T:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def pad_rows(mesh: Mesh, tree: T) -> T:
+    """Repeats the last row until there are as many on each device."""
+
+    def pad(x: Any) -> Any:
+        num_rows = -(-len(x) // mesh.size) * mesh.size
+        return x[np.minimum(np.arange(num_rows), len(x) - 1)]
+
+    return jax.tree.map(pad, tree)
+
+
 def shard_rows(mesh: Mesh, tree: T) -> T:
     """Spreads the leading axis, this process's rows of the batch, over the devices."""
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
-    return jax.tree.map(
-        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
-    )
+
+    def put(x: Any) -> jax.Array:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            data, impl = jax.random.key_data(x), jax.random.key_impl(x)
+            return jax.random.wrap_key_data(put(data), impl=impl)
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+    return jax.tree.map(put, tree)
 
 
 def local_copy(tree: T) -> T:

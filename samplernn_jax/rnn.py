@@ -2,7 +2,7 @@
 
 Everything that does not depend on the recurrence is hoisted out of the scan over time: weight
 normalization, the input projection, and in the backward pass the gradients of the matrices. The
-cells themselves (`gru_step`, `lstm_step`) are pure functions, shared by training and sampling.
+cells themselves (`gru_step`, `lstm_step`) are pure functions.
 """
 
 from collections.abc import Callable

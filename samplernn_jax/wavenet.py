@@ -17,15 +17,16 @@ from collections.abc import Iterator
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from samplernn_jax.config import WaveNetConfig
 from samplernn_jax.layers import Linear
 
-Caches = dict[str, Array]
-"""The latest inputs of every layer: layer name -> [dilation + 1, batch, channels].
+Caches = tuple[Array, ...]
+"""The latest inputs of every layer, [batch, dilation + 1, channels], for sampling.
 
-A ring: input t is at t % (dilation + 1).
+A ring: input t is at t % (dilation + 1), where the next one is input 0.
 """
 
 _glorot = nn.initializers.glorot_uniform()
@@ -41,6 +42,14 @@ def layer_names(config: WaveNetConfig) -> Iterator[tuple[str, int]]:
     for block in range(1, config.num_blocks + 1):
         for layer in range(1, config.layers_per_block + 1):
             yield f"block_{block}_layer_{layer}", 2 ** (layer - 1)
+
+
+def amplitudes(tokens: Int[Array, "*shape"], q_levels: int) -> Float[Array, "*shape"]:
+    """Tokens as the first layer reads them: real numbers in [-0.5, 0.5].
+
+    Looked up, so that training and sampling read the same to the last bit.
+    """
+    return jnp.take(jnp.asarray(np.arange(q_levels) / (q_levels - 1) - 0.5), tokens)
 
 
 class DilatedLayer(nn.Module):
@@ -114,48 +123,21 @@ class WaveNet(nn.Module):
         return self._logits(skip), {}
 
     def caches(self, tokens: Int[Array, "batch time"]) -> Caches:
-        """What `step` has to know of the `config.overlap - 1` tokens before the one that it gets.
-
-        The rings are as they are before step 0, which writes entry 0.
-        """
+        """What a step has to know of the `config.overlap - 1` tokens before the one it reads."""
         return self._layers(tokens)[1]
-
-    def step(
-        self, tokens: Int[Array, " batch"], caches: Caches, position: Int[Array, ""]
-    ) -> tuple[Float[Array, "batch q_levels"], Caches]:
-        """Logits of the sample that follows, at a cost that does not depend on the dilations.
-
-        Args:
-            tokens: the latest sample of each sequence.
-            caches: from `caches`, or from the step before.
-            position: how many steps came before, since `caches`.
-        """
-        x, skips, new_caches = self._amplitudes(tokens), [], {}
-        for name, dilation in layer_names(self.config):
-            # Written first and read then, so that it can be updated in place.
-            cache = caches[name].at[position % (dilation + 1)].set(x)
-            new_caches[name] = cache
-            x, skip = getattr(self, name)(cache[(position + 1) % (dilation + 1)], x)
-            skips.append(skip)
-        return self._logits(sum(skips[1:], start=skips[0])), new_caches
-
-    def _amplitudes(self, tokens: Int[Array, "*shape"]) -> Float[Array, "*shape 1"]:
-        """Tokens as the first layer reads them: real numbers in [-0.5, 0.5]."""
-        return (tokens / (self.config.q_levels - 1) - 0.5)[..., None]
 
     def _layers(
         self, tokens: Int[Array, "batch time"]
     ) -> tuple[Float[Array, "batch outputs dim"], Caches]:
         """The sum of all skip outputs at the times that have enough context, and the caches."""
-        x, skips, caches = self._amplitudes(tokens), [], {}
+        x, skips, caches = amplitudes(tokens, self.config.q_levels)[..., None], [], []
         for name, dilation in layer_names(self.config):
-            latest = x[:, x.shape[1] - dilation :].swapaxes(0, 1)
-            caches[name] = jnp.pad(latest, ((1, 0), (0, 0), (0, 0)))
+            caches.append(jnp.pad(x[:, x.shape[1] - dilation :], ((0, 0), (1, 0), (0, 0))))
             x, skip = getattr(self, name)(x[:, :-dilation], x[:, dilation:])
             skips.append(skip)
         time = x.shape[1]
         skips = [skip[:, skip.shape[1] - time :] for skip in skips]
-        return sum(skips[1:], start=skips[0]), caches
+        return sum(skips[1:], start=skips[0]), tuple(caches)
 
     def _logits(self, x: Float[Array, "*shape dim"]) -> Float[Array, "*shape q_levels"]:
         for layer in (self.hidden_1, self.hidden_2, self.hidden_3):

@@ -23,7 +23,9 @@ from samplernn_jax.parallel import (
 )
 from samplernn_jax.sampling.decode import start
 from samplernn_jax.sampling.fold import fold
-from samplernn_jax.sampling.generator import _decode_block
+from samplernn_jax.sampling.schedules import Points
+from samplernn_jax.sampling.strategies import Strategy
+from samplernn_jax.sampling.stream import _block_step
 from samplernn_jax.training import plan
 from samplernn_jax.training.step import init_state, map_train_step
 
@@ -79,17 +81,17 @@ def test_the_sampler_compiles_and_takes_over_its_state(mesh):
     zeros = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), architectures.abstract_params(MODEL)
     )
-    config, params = fold(MODEL, zeros)
-    keys = jax.random.split(jax.random.key(0), 4)
-    tokens = jnp.zeros((4, config.overlap), jnp.int32)
-    state = jax.eval_shape(functools.partial(start, config), params, tokens, keys)
-    lowered = _decode_block.lower(
-        config,
-        16,
-        replicated_shapes(mesh, params),
-        replicated_shapes(mesh, state),
-        replicated_shapes(mesh, jnp.float32(1)),
+    folded = fold(MODEL, zeros)
+    keys = jax.random.split(jax.random.key(0), mesh.size)
+    context = jnp.zeros((mesh.size, MODEL.overlap), jnp.int32)
+    state = jax.eval_shape(functools.partial(start, MODEL), zeros, context, keys)
+    points = Points(jnp.zeros((mesh.size, 1)), jnp.ones((mesh.size, 1)))
+    lowered = _block_step(mesh, num_frames=16, sample_rate_hz=16_000).lower(
+        replicated_shapes(mesh, folded),
+        row_shapes(mesh, state),
+        row_shapes(mesh, Strategy(points, None, points)),
     )
     program = lowered.compile().as_text()
     assert num_aliased(program) == len(jax.tree.leaves(state))
     assert "while" in program
+    assert "all-" not in program

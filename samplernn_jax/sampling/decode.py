@@ -6,173 +6,207 @@ of its layers.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Shaped
 
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
-from samplernn_jax.model import (
-    Carry,
-    FrameLevelRNN,
-    Params,
-    SampleLevelMLP,
-    SampleLevelRNN,
-    SampleRNN,
-    frame_values,
-    initial_carry,
-    tier_ratio,
-)
-from samplernn_jax.wavenet import WaveNet
+from samplernn_jax.model import Carry, Params, frame_values, initial_carry
+from samplernn_jax.sampling import steps
+from samplernn_jax.sampling.fold import Folded, FoldedSampleLevelRNN, FoldedSampleRNN, FoldedWaveNet
+from samplernn_jax.wavenet import Caches, WaveNet
 
-Choose = Callable[[Array, Array], Array]
-"""(logits [batch, q_levels], noise [batch]) -> tokens [batch]."""
+Choose = Callable[[Array, Any], tuple[Array, Any]]
+"""(logits [batch, q_levels], inputs of the sample) -> (tokens [batch], anything to keep)."""
+
+Memory = tuple[tuple[Array, ...], ...]
+"""The RNN states of each tier, from the bottom up, or WaveNet's caches; the batch comes last."""
 
 
 class DecodeState(NamedTuple):
-    """Everything that the next block depends on.
+    """Everything that the next block depends on; all arrays begin with the batch.
 
     Attributes:
         window: int32 [batch, top_frame_size], the latest tokens; the top tier's next frame.
-        carry: RNN states before that frame; WaveNet's caches.
+        carry: RNN states before that frame, as the model returns them; WaveNet's caches.
         keys: one PRNG key per sequence.
-        position: top frames decoded so far; with a key it determines the noise.
+        position: uint32 [batch], top frames decoded so far, modulo 2**32; with a key it determines
+            the noise.
     """
 
     window: Array
-    carry: Carry
+    carry: Carry | Caches
     keys: Array
     position: Array
 
 
-def start(config: ArchitectureConfig, params: Params, tokens: Array, keys: Array) -> DecodeState:
-    """The state after a clip that begins with the given tokens.
+def start(
+    config: ArchitectureConfig, params: Params, context: Int[Array, "batch overlap"], keys: Array
+) -> DecodeState:
+    """The state behind the overlap with which a clip begins.
 
     Args:
         config: of the model.
-        params: its parameters.
-        tokens: int32 [batch, time], at least the `config.overlap` silent ones in front of a clip,
-            and then a multiple of `top_frame_size`.
+        params: its parameters, as in training.
+        context: the overlap's tokens.
         keys: one PRNG key per sequence.
     """
-    window = tokens[:, tokens.shape[1] - config.top_frame_size :]
-    variables = {"params": params}
-    if not isinstance(config, ModelConfig):
-        context = tokens[:, tokens.shape[1] - config.overlap : -1]
-        carry = WaveNet(config).apply(variables, context, method="caches")
-    elif tokens.shape[1] == config.overlap:
-        carry = initial_carry(config, params, len(tokens))
+    window = context[:, config.overlap - config.top_frame_size :]
+    carry: Carry | Caches
+    if isinstance(config, ModelConfig):
+        carry = initial_carry(config, params, len(context))
     else:
-        carry = SampleRNN(config).apply(variables, tokens)[1]
-    return DecodeState(window, carry, keys, jnp.int32(0))
+        carry = WaveNet(config).apply({"params": params}, context[:, :-1], method="caches")
+    return DecodeState(window, carry, keys, jnp.zeros(len(context), jnp.uint32))
 
 
 def decode(
-    config: ArchitectureConfig,
-    params: Params,
-    state: DecodeState,
-    noise: Shaped[Array, "frames batch top_frame_size"],
-    choose: Choose,
-) -> tuple[DecodeState, Int[Array, "batch time"], Shaped[Array, "batch time q_levels"]]:
-    """Generates as many top frames as there is noise for.
+    model: Folded, state: DecodeState, inputs: Any, choose: Choose
+) -> tuple[DecodeState, Int[Array, "batch time"], Any]:
+    """Generates as many samples as there are inputs, a multiple of the top frame size.
 
     Args:
-        config: of the model, best a folded one, see `fold`.
-        params: its parameters.
+        model: from `fold`.
         state: after the last block.
-        noise: one entry per sample; `choose` gets it. Forced tokens work as well as random
-            numbers, which makes teacher forcing a special case.
+        inputs: a pytree of [batch, time] that `choose` gets sample by sample, such as random
+            numbers. Forced tokens work as well, which makes teacher forcing a special case.
         choose: picks the tokens.
 
     Returns:
-        The state after the block, its tokens, and the logits they were chosen from.
+        The state after the block, its tokens, and what `choose` kept, [batch, time, ...].
     """
+    model = jax.tree.map(jnp.asarray, model)
+    window = _columns(state.window)
+    frames = jax.tree.map(lambda x: x.T.reshape(-1, *window.shape), inputs)
+    num_frames = len(jax.tree.leaves(frames)[0])
 
-    def top_frame(
-        memory: tuple[Array, Carry], inputs: tuple[Array, Array]
-    ) -> tuple[tuple[Array, Carry], tuple[Array, Array]]:
-        window, carry = memory
-        position, noise = inputs
-        if isinstance(config, ModelConfig) and config.frame_sizes:
-            top = len(config.frame_sizes) + 1
-            tokens, logits, carry = _decode_frame(
-                config, params, top, window, carry, None, noise, choose
-            )
+    def top_frame(before: tuple[Array, Memory], step: tuple[Array, Any]) -> Any:
+        (window, memory), (number, inputs) = before, step
+        if isinstance(model, FoldedSampleRNN):
+            above, tier = model.tiers[-1].bias, len(model.tiers)
+            memory, tokens, kept = _frame(model, tier, window, memory, above, inputs, choose)
         else:
-            logits, carry = _next_sample(config, params, window[:, 0], carry, position)
-            tokens, logits = choose(logits, noise[:, 0])[:, None], logits[:, None]
-        return (tokens, carry), (tokens, logits)
+            memory, tokens, kept = _sample(model, window, memory, number, inputs, choose)
+        return (tokens, memory), (tokens, kept)
 
-    memory = (state.window, state.carry)
-    positions = state.position + jnp.arange(len(noise))
-    (window, carry), (tokens, logits) = jax.lax.scan(top_frame, memory, (positions, noise))
-    state = state._replace(window=window, carry=carry, position=state.position + len(noise))
-    return state, _join_frames(tokens), _join_frames(logits)
-
-
-def _next_sample(
-    config: ArchitectureConfig, params: Params, token: Array, carry: Carry, position: Array
-) -> tuple[Array, Carry]:
-    """Logits [batch, q_levels] from the latest token, in a model without frames."""
-    if isinstance(config, ModelConfig):
-        logits, state = SampleLevelRNN(config).apply(
-            {"params": params["tier_1"]}, token[:, None], carry["tier_1"], None
-        )
-        return logits[:, 0], {"tier_1": state}
-    return WaveNet(config).apply({"params": params}, token, carry, position, method="step")
+    (window, memory), (tokens, kept) = jax.lax.scan(
+        top_frame, (window, _to_memory(state.carry)), (jnp.arange(num_frames), frames)
+    )
+    tokens, kept = jax.tree.map(_join_frames, (tokens, kept))
+    state = DecodeState(
+        window.T,
+        _to_carry(state.carry, memory, num_frames),
+        state.keys,
+        state.position + jnp.uint32(num_frames),
+    )
+    return state, tokens, kept
 
 
-def _decode_frame(
-    config: ModelConfig,
-    params: Params,
+def _frame(
+    model: FoldedSampleRNN,
     tier: int,
     window: Array,
-    carry: Carry,
-    conditioning: Array | None,
-    noise: Array,
+    memory: Memory,
+    above: Array,
+    inputs: Any,
     choose: Choose,
-) -> tuple[Array, Array, Carry]:
-    """Generates the samples of one frame of `tier` (of one sample, in tier 1).
+) -> tuple[Memory, Array, Any]:
+    """Generates the samples of one frame of the `tier`-th frame-level tier, counted from 1.
 
-    `window` holds as many of the latest tokens as the tier reads, `conditioning` [batch, dim] is
-    from the tier above (None in the top tier), `noise` is [batch, samples of the frame].
+    Args:
+        model: all of it.
+        tier: which one; 0 generates one sample.
+        window: [size, batch], as many of the latest tokens as the tier reads.
+        memory: RNN states of this tier and of those below.
+        above: what it gets from the tier above, [projections, batch]; for a sample [dim, batch].
+        inputs: pytree of [samples of the frame, batch].
+        choose: picks the tokens.
 
     Returns:
-        Tokens [batch, samples], logits [batch, samples, q_levels], and the carry.
+        The memory after it, tokens [samples, batch], and what `choose` kept [samples, batch, ...].
     """
-    name = f"tier_{tier}"
-    variables = {"params": params[name]}
-    conditioning = None if conditioning is None else conditioning[:, None]
-    if tier == 1:
-        logits = SampleLevelMLP(config).apply(variables, window, conditioning)
-        return choose(logits[:, 0], noise[:, 0])[:, None], logits, carry
-    ratio = tier_ratio(config, tier)
-    frame = frame_values(window, config.q_levels)[:, None]
-    outputs, state = FrameLevelRNN(config, ratio).apply(
-        variables, frame, conditioning, carry[name], None
+    if tier == 0:
+        logits = steps.sample_level_mlp(model, window, above)
+        tokens, kept = choose(logits, jax.tree.map(lambda x: x[0], inputs))
+        return memory, tokens[None], jax.tree.map(lambda x: x[None], kept)
+    weights = model.tiers[tier - 1]
+    projected = weights.frame @ frame_values(window, model.q_levels) + above
+    output, states = steps.stacked_rnn(weights.rnn, memory[-1], projected)
+    below = model.tiers[tier - 2] if tier > 1 else None
+    # Tier 1 reads as many tokens as the tier above, but is run for every sample.
+    context, size_below = (below.frame.shape[1],) * 2 if below else (len(window), 1)
+    batch, ratio = window.shape[1], len(window) // size_below
+    conditioning = steps.linear(weights.output, output).reshape(ratio, -1, batch)
+    if below is not None:
+        conditioning = steps.conditioned_input(below, conditioning)
+    inputs = jax.tree.map(lambda x: x.reshape(ratio, size_below, batch), inputs)
+
+    def frame_below(before: tuple[Array, Memory], step: tuple[Array, Any]) -> Any:
+        (window, memory), (above, inputs) = before, step
+        memory, tokens, kept = _frame(model, tier - 1, window, memory, above, inputs, choose)
+        window = jnp.concatenate([window, tokens])[-context:]
+        return (window, memory), (tokens, kept)
+
+    (_, memory), kept = jax.lax.scan(
+        frame_below, (window[-context:], memory[:-1]), (conditioning, inputs)
     )
-    size_below = config.frame_sizes[max(tier - 3, 0)]
-
-    def frame_below(
-        memory: tuple[Array, Carry], inputs: tuple[Array, Array]
-    ) -> tuple[tuple[Array, Carry], tuple[Array, Array]]:
-        window, carry = memory
-        tokens, logits, carry = _decode_frame(
-            config, params, tier - 1, window, carry, *inputs, choose
-        )
-        window = jnp.concatenate([window, tokens], axis=1)[:, -size_below:]
-        return (window, carry), (tokens, logits)
-
-    noise = noise.reshape(noise.shape[0], ratio, -1)
-    memory = (window[:, -size_below:], {**carry, name: state})
-    (_, carry), (tokens, logits) = jax.lax.scan(
-        frame_below, memory, (outputs.swapaxes(0, 1), noise.swapaxes(0, 1))
-    )
-    return _join_frames(tokens), _join_frames(logits), carry
+    tokens, kept = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), kept)
+    return (*memory, states), tokens, kept
 
 
-def _join_frames(frames: Shaped[Array, "frames batch size *rest"]) -> Array:
-    """Stacked by a scan -> [batch, frames * size, *rest]."""
-    frames = frames.swapaxes(0, 1)
-    return frames.reshape(frames.shape[0], -1, *frames.shape[3:])
+def _sample(
+    model: FoldedSampleLevelRNN | FoldedWaveNet,
+    window: Array,
+    memory: Memory,
+    number: Array,
+    inputs: Any,
+    choose: Choose,
+) -> tuple[Memory, Array, Any]:
+    """Generates one sample of a model without frames; see `_frame`."""
+    if isinstance(model, FoldedWaveNet):
+        logits, caches = steps.wavenet(model, window[0], memory[0], number)
+        memory = (caches,)
+    else:
+        projected = steps.lookup(model.table, window)
+        output, states = steps.stacked_rnn(model.rnn, memory[0], projected)
+        logits, memory = steps.head(model.head, output), (states,)
+    tokens, kept = choose(logits, jax.tree.map(lambda x: x[0], inputs))
+    return memory, tokens[None], jax.tree.map(lambda x: x[None], kept)
+
+
+def _join_frames(frames: Shaped[Array, "frames size batch *rest"]) -> Array:
+    """Stacked by the scan -> [batch, frames * size, *rest]."""
+    return jnp.moveaxis(frames.reshape(-1, *frames.shape[2:]), 1, 0)
+
+
+def _columns(x: Array) -> Array:
+    """[batch, ...] -> [..., batch], in memory.
+
+    Else XLA, where it unrolls a loop of one step, transposes matrices instead; see `steps.head`.
+    """
+    return jax.lax.optimization_barrier(jnp.moveaxis(x, 0, -1))
+
+
+def _to_memory(carry: Carry | Caches) -> Memory:
+    if isinstance(carry, tuple):
+        return (tuple(_columns(cache) for cache in carry),)
+    return tuple(tuple(_columns(carry[tier])) for tier in sorted(carry, key=_tier_number))
+
+
+def _to_carry(before: Carry | Caches, memory: Memory, num_steps: int) -> Carry | Caches:
+    """The memory in the form of what it was made from."""
+    if isinstance(before, tuple):
+        # Turned so that the next block, which counts its steps from 0 again, fits on.
+        caches = (jnp.roll(cache, -num_steps, axis=0) for cache in memory[0])
+        return tuple(jnp.moveaxis(cache, -1, 0) for cache in caches)
+    tiers = sorted(before, key=_tier_number)
+    return {
+        tier: jnp.moveaxis(jnp.stack(states), -1, 0)
+        for tier, states in zip(tiers, memory, strict=True)
+    }
+
+
+def _tier_number(tier: str) -> int:
+    return int(tier.removeprefix("tier_"))

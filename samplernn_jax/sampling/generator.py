@@ -2,31 +2,35 @@
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float32
 
 from samplernn_jax import quantization
-from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.config import ArchitectureConfig, ModelConfig
+from samplernn_jax.fields import require
 from samplernn_jax.model import Params
-from samplernn_jax.sampling.decode import DecodeState, decode, start
+from samplernn_jax.parallel import mesh_of_rows, pad_rows, replicate, shard_rows
+from samplernn_jax.sampling import scores
 from samplernn_jax.sampling.fold import fold
-from samplernn_jax.sampling.strategies import sample_token
+from samplernn_jax.sampling.priming import Heard, PromptLike, hear, initial_state
+from samplernn_jax.sampling.schedules import Points, Setting, points
+from samplernn_jax.sampling.strategies import Strategy
+from samplernn_jax.sampling.stream import Audio, Snapshot, Stream, Voice, load_snapshot
 from samplernn_jax.training.workdir import Workdir
 
-Audio = Float32[np.ndarray, "num_sequences num_samples"]
-
-_BLOCK_S = 1.0
+_BLOCK_S = 0.5
+"""How much `generate` decodes at once, about."""
 
 
 class Generator:
-    """Generates audio from a model's parameters.
+    """Generates audio from a model's parameters, and says how likely audio is.
 
     Attributes:
+        config: of the model.
         sample_rate_hz: of the audio that it makes.
         step: the training step of the parameters, where they come from a workdir.
     """
@@ -37,11 +41,22 @@ class Generator:
         params: Params,
         sample_rate_hz: int,
         step: int | None = None,
+        devices: Sequence[jax.Device] | None = None,
     ) -> None:
-        """Folds the parameters; `config` and `params` are as in training."""
+        """Folds the parameters.
+
+        Args:
+            config: of the model.
+            params: its parameters, as in training.
+            sample_rate_hz: of the audio that it was trained on.
+            step: see the attribute.
+            devices: of this process, over which sequences are spread; None for all of them.
+        """
+        self.config = config
         self.sample_rate_hz = sample_rate_hz
         self.step = step
-        self._config, self._params = fold(config, params)
+        self._params, self._folded = params, fold(config, params)
+        self._devices = jax.local_devices() if devices is None else devices
 
     @classmethod
     def from_workdir(cls, workdir: str | Path, step: int | None = None) -> "Generator":
@@ -61,151 +76,210 @@ class Generator:
     def generate(
         self,
         key: Array,
-        num_sequences: int = 1,
+        num_sequences: int | None = None,
         duration_s: float = 4.0,
-        temperature: float = 1.0,
-        prompt: np.ndarray | None = None,
+        temperature: Setting = 1.0,
+        prompt: PromptLike | Sequence[PromptLike] | None = None,
+        *,
+        top_k: Setting | None = None,
+        top_p: Setting | None = None,
+        keep_prompt: bool = False,
+        random_state: bool = False,
     ) -> Audio:
         """Generates sequences of a given length.
 
-        The same key gives the same audio. Sequence i draws the same noise however many there are.
+        The same key gives the same audio. Sequence i draws the same noise however many there are,
+        and whatever devices work on them.
 
         Args:
             key: a PRNG key from `jax.random.key`.
-            num_sequences: how many.
+            num_sequences: how many; a multiple of the prompts, of which each is continued as
+                often. None for one, or one for each prompt.
             duration_s: length of each, in seconds.
-            temperature: divides the logits; 0 always takes the likeliest token.
-            prompt: float [num_samples] in [-1, 1] at `sample_rate_hz`, which every sequence
-                continues; it is not part of the result. None starts from silence.
+            temperature: divides the logits; 0 always takes the likeliest token. As `top_k` and
+                `top_p` a number, a `Schedule`, or a sequence of them, one for each sequence.
+            prompt: what the sequences continue: audio, a file, a `Prompt`, or several of them. None
+                starts from silence.
+            top_k: draw from so many of the likeliest tokens; None from all.
+            top_p: draw from the likeliest tokens that have so much probability together; None
+                from all.
+            keep_prompt: put the prompt in front of the result, as the model heard it.
+            random_state: begin with random RNN states, different for each sequence.
 
         Returns:
-            float32 [num_sequences, num_samples].
+            float32 [num_sequences, num_samples] at `sample_rate_hz`.
 
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        num_samples = self._num_samples("duration_s", duration_s)
-        num_blocks = -(-num_samples // round(_BLOCK_S * self.sample_rate_hz))
-        block_len = -(-num_samples // num_blocks)
-        blocks = self._blocks(key, num_sequences, block_len, temperature, prompt)
-        audio = np.concatenate([next(blocks) for _ in range(num_blocks)], axis=1)
-        return audio[:, :num_samples]
+        num_samples = self.num_samples("duration_s", duration_s)
+        num_blocks = math.ceil(num_samples / (_BLOCK_S * self.sample_rate_hz))
+        block_s = math.ceil(num_samples / num_blocks) / self.sample_rate_hz
+        stream = self.stream(
+            *(key, num_sequences, block_s, temperature, prompt),
+            top_k=top_k,
+            top_p=top_p,
+            random_state=random_state,
+        )
+        before: list[Audio] = []
+        if keep_prompt:
+            require(len(stream.prompts) > 0, "keep_prompt=True: there is no prompt")
+            lengths = sorted({len(heard) for heard in stream.prompts})
+            require(
+                len(lengths) == 1,
+                f"keep_prompt=True: the prompts must be equally long, got {lengths} samples",
+            )
+            before = [np.stack(stream.prompts)]
+        audio = np.concatenate([next(stream) for _ in range(num_blocks)], axis=1)
+        return np.concatenate([*before, audio[:, :num_samples]], axis=1)
 
     def stream(
         self,
         key: Array,
-        num_sequences: int = 1,
+        num_sequences: int | None = None,
         block_s: float = 0.5,
-        temperature: float = 1.0,
-        prompt: np.ndarray | None = None,
-    ) -> Iterator[Audio]:
+        temperature: Setting = 1.0,
+        prompt: PromptLike | Sequence[PromptLike] | None = None,
+        *,
+        top_k: Setting | None = None,
+        top_p: Setting | None = None,
+        random_state: bool = False,
+        part: tuple[int, int] = (0, 1),
+    ) -> Stream:
         """Generates without end, in constant memory.
 
         The blocks joined are what `generate` returns for the same key.
 
         Args:
-            key: see `generate`.
-            num_sequences: see `generate`.
+            key: see `generate`, as for all that is not here.
+            num_sequences: see there.
             block_s: length of a block, in seconds.
-            temperature: see `generate`.
-            prompt: see `generate`.
+            temperature: see there.
+            prompt: see there.
+            top_k: see there.
+            top_p: see there.
+            random_state: see there.
+            part: (i, n) for the i-th of n equal shares of the sequences, where n processes work on
+                them.
 
-        Yields:
-            float32 [num_sequences, block_s * sample_rate_hz].
+        Returns:
+            An iterator over blocks, float32 [num_sequences, block_s * sample_rate_hz].
 
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        block_len = self._num_samples("block_s", block_s)
-        return self._blocks(key, num_sequences, block_len, temperature, prompt)
+        block_len = self.num_samples("block_s", block_s)
+        prompts = self._hear(prompt)
+        if num_sequences is None:
+            num_sequences = max(1, len(prompts))
+        require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
+        if prompts:
+            require(
+                num_sequences % len(prompts) == 0,
+                f"num_sequences={num_sequences}: must be a multiple of the {len(prompts)} prompts",
+            )
+        if random_state:
+            require(
+                not prompts and isinstance(self.config, ModelConfig),
+                "random_state=True: needs a model with RNNs, and no prompt, which would determine "
+                "their states",
+            )
+        numbers = np.array_split(np.arange(num_sequences), part[1])[part[0]]
+        require(
+            len(numbers) > 0,
+            f"num_sequences={num_sequences}: must be one for each of {part[1]} parts",
+        )
+        strategy = jax.tree.map(
+            lambda x: x[numbers], _strategy(num_sequences, temperature, top_k, top_p)
+        )
+        continued = [
+            prompts[number * len(prompts) // num_sequences] for number in numbers if prompts
+        ]
+        voice = self._voice(len(numbers))
+        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
+        keys = shard_rows(voice.mesh, pad_rows(voice.mesh, keys))
+        tokens = [heard.tokens for heard in continued]
+        state = initial_state(
+            self.config,
+            replicate(voice.mesh, self._params),
+            voice.mesh,
+            keys,
+            tokens + tokens[-1:] * (len(keys) - len(numbers)),  # for the rows that fill up
+            random_state,
+        )
+        nothing = np.zeros((len(numbers), 0), np.int32)
+        return Stream(
+            voice,
+            Snapshot(numbers, state, strategy, nothing, nothing.astype(np.float32)),
+            block_len,
+            tuple(
+                quantization.decode(heard, self.config.q_levels, self.config.q_type)
+                for heard in tokens
+            ),
+            tuple(dict.fromkeys(note for heard in continued for note in heard.notes)),
+        )
 
-    def _num_samples(self, name: str, seconds: float) -> int:
-        if not 0.5 < seconds * self.sample_rate_hz < math.inf:
-            raise ValueError(f"{name}={seconds}: must be at least one sample long, and finite")
+    def resume(self, path: str | Path) -> Stream:
+        """Goes on with a stream where `Stream.save` left it, on any number of devices.
+
+        Raises:
+            ValueError: the file is no saved stream, or of another model.
+        """
+        path = Path(path)
+        snapshot, block_len = load_snapshot(path, self._voice(1))
+        return Stream(self._voice(len(snapshot.tokens)), snapshot, block_len)
+
+    def score(self, audio: Audio) -> Float32[np.ndarray, "num_sequences num_samples"]:
+        """Bits of each sample of any audio, as a clip that begins with silence.
+
+        Their mean is the field's bits per sample; the fewer, the likelier.
+
+        Args:
+            audio: float32 [num_sequences, num_samples] at `sample_rate_hz`.
+
+        Raises:
+            ValueError: there is nothing to score.
+        """
+        require(audio.size > 0, f"audio of shape {list(audio.shape)}: must not be empty")
+        mesh = mesh_of_rows(len(audio), self._devices)
+        tokens = quantization.encode(audio, self.config.q_levels, self.config.q_type)
+        return scores.teacher_forced_bits(self.config, replicate(mesh, self._params), mesh, tokens)
+
+    def num_samples(self, name: str, seconds: float) -> int:
+        """Of so many seconds; `name` is what the user calls them, for the message.
+
+        Raises:
+            ValueError: it is none, or without end.
+        """
+        require(
+            0.5 < seconds * self.sample_rate_hz < math.inf,
+            f"{name}={seconds}: must be at least one sample long, and finite",
+        )
         return round(seconds * self.sample_rate_hz)
 
-    def _blocks(
-        self,
-        key: Array,
-        num_sequences: int,
-        block_len: int,
-        temperature: float,
-        prompt: np.ndarray | None,
-    ) -> Iterator[Audio]:
-        if num_sequences < 1:
-            raise ValueError(f"num_sequences={num_sequences}: must be at least 1")
-        if not 0 <= temperature < math.inf:
-            raise ValueError(f"temperature={temperature}: must be a number of at least 0")
-        state = self._initial_state(key, num_sequences, prompt)
-        num_frames = -(-block_len // self._config.top_frame_size)
-        return self._endless(state, num_frames, block_len, temperature)
+    def _voice(self, num_sequences: int) -> Voice:
+        mesh = mesh_of_rows(num_sequences, self._devices)
+        return Voice(self.config, self.sample_rate_hz, replicate(mesh, self._folded), mesh)
 
-    def _endless(
-        self, state: DecodeState, num_frames: int, block_len: int, temperature: float
-    ) -> Iterator[Audio]:
-        q_levels, q_type = self._config.q_levels, self._config.q_type
-        ready = np.zeros((len(state.window), 0), np.int32)
-        while True:
-            while ready.shape[1] < block_len:
-                state, tokens = _decode_block(
-                    self._config, num_frames, self._params, state, jnp.float32(temperature)
-                )
-                ready = np.concatenate([ready, np.asarray(tokens)], axis=1)
-            yield quantization.decode(ready[:, :block_len], q_levels, q_type)
-            ready = ready[:, block_len:]
-
-    def _initial_state(
-        self, key: Array, num_sequences: int, prompt: np.ndarray | None
-    ) -> DecodeState:
-        config = self._config
-        tokens = np.full((1, config.overlap), config.q_zero, np.int32)
-        if prompt is not None:
-            tokens = _prompt_tokens(config, prompt)
-        tokens = np.repeat(tokens, num_sequences, axis=0)
-        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(num_sequences))
-        return _start(config, self._params, jnp.asarray(tokens), keys)
+    def _hear(self, prompt: PromptLike | Sequence[PromptLike] | None) -> list[Heard]:
+        if prompt is None:
+            return []
+        each = [prompt] if isinstance(prompt, PromptLike) else prompt
+        return [hear(one, self.config, self.sample_rate_hz) for one in each]
 
 
-def _prompt_tokens(config: ArchitectureConfig, prompt: np.ndarray) -> Int[np.ndarray, "1 time"]:
-    """The prompt's tokens, behind the silent overlap with which every clip begins.
+def _strategy(
+    num_sequences: int, temperature: Setting, top_k: Setting | None, top_p: Setting | None
+) -> Strategy:
+    """The `Points` of each setting."""
 
-    More silence fills the prompt's first top frame up.
-    """
-    prompt = np.asarray(prompt, np.float32)
-    if prompt.ndim != 1 or len(prompt) == 0 or not np.isfinite(prompt).all():
-        raise ValueError(
-            f"prompt of shape {list(prompt.shape)}: must be finite numbers [num_samples], at "
-            "least one"
-        )
-    tokens = quantization.encode(prompt, config.q_levels, config.q_type)
-    missing = -len(tokens) % config.top_frame_size
-    return np.pad(tokens, (config.overlap + missing, 0), constant_values=config.q_zero)[None]
+    def checked(
+        name: str, setting: Setting | None, rule: str, holds: Callable[[float], bool]
+    ) -> Points | None:
+        return None if setting is None else points(name, setting, num_sequences, rule, holds)
 
-
-_start = jax.jit(start, static_argnums=0)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=3)
-def _decode_block(
-    config: ArchitectureConfig,
-    num_frames: int,
-    params: Params,
-    state: DecodeState,
-    temperature: Array,
-) -> tuple[DecodeState, Array]:
-    noise = block_noise(state.keys, state.position, num_frames, config.top_frame_size)
-    choose = functools.partial(sample_token, temperature=temperature)
-    state, tokens, _ = decode(config, params, state, noise, choose)
-    return state, tokens
-
-
-def block_noise(
-    keys: Array, position: Array, num_frames: int, frame_size: int
-) -> Float32[Array, "frames batch frame_size"]:
-    """Uniform numbers that depend on nothing but a sequence's key and a top frame's position."""
-
-    def frame_noise(key: Array, frame: Array) -> Array:
-        return jax.random.uniform(jax.random.fold_in(key, frame), (frame_size,), jnp.float32)
-
-    over_batch = jax.vmap(frame_noise, in_axes=(0, None))
-    return jax.vmap(over_batch, in_axes=(None, 0))(keys, position + jnp.arange(num_frames))
+    return Strategy(
+        checked("temperature", temperature, "at least 0", lambda x: 0 <= x < math.inf),
+        checked("top_k", top_k, "at least 1", lambda x: 1 <= x < math.inf),
+        checked("top_p", top_p, "greater than 0 and at most 1", lambda x: 0 < x <= 1),
+    )

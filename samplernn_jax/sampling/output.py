@@ -1,10 +1,25 @@
-"""Generated sequences as files."""
+"""Generated sequences as files, and as a stream of bytes for a player."""
 
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from samplernn_jax import audio, plots
+from samplernn_jax.fields import require
+from samplernn_jax.sampling.stream import Stream
+
+_PICTURE_S = 60.0
+"""So much of the beginning is drawn."""
+
+_LARGEST_WAV = 2**32 - 2**12
+"""Bytes of audio; a WAV file counts them in 32 bits."""
 
 
 def write_sequences(
@@ -26,3 +41,155 @@ def write_sequences(
         audio.write(path, waveform, sample_rate_hz)
         plots.spectrogram(path.with_suffix(".png"), waveform, sample_rate_hz, title=path.stem)
     return paths
+
+
+class Take(NamedTuple):
+    """A sequence that was recorded.
+
+    Attributes:
+        number: of the sequence.
+        path: the file.
+        bits_per_sample: of all samples that were generated.
+        bits_over_time: of those of each block.
+    """
+
+    number: int
+    path: Path
+    bits_per_sample: float
+    bits_over_time: tuple[float, ...]
+
+
+def check_size(folder: Path, num_sequences: int, seconds: float, rate: int, encoding: str) -> str:
+    """Says how much is going to be written.
+
+    Args:
+        folder: where; need not exist.
+        num_sequences: how many files.
+        seconds: length of each, prompt included.
+        rate: their sample rate in Hz.
+        encoding: see `audio.ENCODINGS`.
+
+    Raises:
+        ValueError: it does not fit into a WAV file or on the disk.
+    """
+    size = seconds * rate * audio.bytes_per_sample(encoding)
+    told = f"{num_sequences} x {_duration(seconds)} ({_bytes(num_sequences * size)})"
+    require(
+        size <= _LARGEST_WAV or encoding == "flac",
+        f"duration_s={seconds:g}: {told}, a WAV file holds {_bytes(_LARGEST_WAV)}; ask for "
+        "less, or for encoding=flac",
+    )
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    require(
+        num_sequences * size < free,
+        f"duration_s={seconds:g}: {told} at {rate} Hz, but {existing} has {_bytes(free)} free",
+    )
+    return told
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:g} s"
+
+
+def _bytes(size: float | int) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} TB"
+
+
+def record(
+    stream: Stream,
+    folder: Path,
+    num_samples: int,
+    encoding: str,
+    keep_prompt: bool,
+    progress: Callable[[int], None],
+) -> list[Take]:
+    """Writes the beginning of a stream as one file for each sequence, in constant memory.
+
+    Args:
+        stream: not yet begun.
+        folder: an existing one; the files are called by the number of the sequence.
+        num_samples: of each sequence, without the prompt.
+        encoding: see `audio.ENCODINGS`.
+        keep_prompt: begin with what the sequence continues.
+        progress: told how many samples of each sequence a block has.
+    """
+    paths = [folder / f"{number}.{audio.suffix(encoding)}" for number in stream.numbers]
+    over_time: list[np.ndarray] = []
+    total = np.zeros(len(stream.numbers))
+    with contextlib.ExitStack() as files:
+        writers = [
+            files.enter_context(audio.writer(path, stream.sample_rate_hz, encoding))
+            for path in paths
+        ]
+        if keep_prompt:
+            for write_block, heard in zip(writers, stream.prompts, strict=True):
+                write_block(heard)
+        done = 0
+        while done < num_samples:
+            block = next(stream)[:, : num_samples - done]
+            for write_block, waveform in zip(writers, block, strict=True):
+                write_block(waveform)
+            length = block.shape[1]
+            bits = stream.bits[:, :length].sum(axis=1, dtype=np.float64)
+            over_time.append(bits / length)
+            total, done = total + bits, done + length
+            progress(length)
+    return [
+        Take(
+            int(number),
+            path,
+            float(total[row] / num_samples),
+            tuple(float(means[row]) for means in over_time),
+        )
+        for row, (number, path) in enumerate(zip(stream.numbers, paths, strict=True))
+    ]
+
+
+def normalize(takes: Sequence[Take], encoding: str) -> list[Take]:
+    """Writes each take again, with its largest amplitude at full scale."""
+    louder = []
+    for take in takes:
+        path = take.path.with_name(f"normalized_{take.path.stem}.{audio.suffix(encoding)}")
+        audio.write_loudest(take.path, path, encoding)
+        louder.append(take._replace(path=path))
+    return louder
+
+
+def draw(path: Path) -> None:
+    """Draws the spectrogram of the first minute beside the file."""
+    waveform, sample_rate_hz = audio.beginning(path, _PICTURE_S)
+    plots.spectrogram(path.with_suffix(".png"), waveform, sample_rate_hz, title=path.stem)
+
+
+@contextlib.contextmanager
+def progress(num_samples: int, sample_rate_hz: int) -> Iterator[Callable[[int], None]]:
+    """A bar with the real-time factor; without a terminal, a line once it is known."""
+    layout = "{l_bar}{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
+    began, blocks = time.monotonic(), 0
+    with tqdm(total=num_samples / sample_rate_hz, bar_format=layout, disable=None) as bar:
+
+        def advance(length: int) -> None:
+            nonlocal began, blocks
+            bar.update(length / sample_rate_hz)
+            blocks += 1
+            if blocks == 1:  # which waited for the compiler
+                began = time.monotonic()
+                return
+            factor = (blocks - 1) * length / sample_rate_hz / (time.monotonic() - began)
+            bar.set_postfix_str(f"{factor:.3g} times real time")
+            if blocks == 2 and bar.disable:
+                seconds = num_samples / sample_rate_hz / factor
+                print(
+                    f"At {factor:.3g} times real time it takes {tqdm.format_interval(seconds)}.",
+                    file=sys.stderr,
+                )
+
+        yield advance

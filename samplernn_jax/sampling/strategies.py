@@ -1,25 +1,78 @@
 """From logits to a token: pure functions of the logits and of one uniform random number."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
+class Strategy(NamedTuple):
+    """How a token is drawn; one value per sequence, or per sequence and sample.
+
+    Attributes:
+        temperature: divides the logits, below 1 favours likely tokens; 0 takes the likeliest.
+        top_k: draw from so many of the likeliest tokens; None from all.
+        top_p: draw from the fewest likeliest tokens that have so much probability together, after
+            the temperature and among the top k; None from all.
+    """
+
+    temperature: Any
+    top_k: Any = None
+    top_p: Any = None
+
+
 def sample_token(
-    logits: Float[Array, "batch q_levels"],
-    uniform: Float[Array, " batch"],
-    temperature: Float[Array, ""],
+    logits: Float[Array, "batch q_levels"], uniform: Float[Array, " batch"], strategy: Strategy
 ) -> Int[Array, " batch"]:
     """Draws from softmax(logits / temperature) by inverting its cumulative distribution.
 
     Args:
         logits: unnormalized log-probabilities.
         uniform: one number in [0, 1) per sequence.
-        temperature: below 1 favours likely tokens; 0 always takes the likeliest.
+        strategy: arrays [batch].
     """
-    probabilities = jax.nn.softmax(logits / jnp.where(temperature > 0, temperature, 1.0))
-    cumulative = jnp.cumsum(probabilities, axis=-1)
+    likeliest = jnp.argmax(logits, axis=-1)
+    temperature = strategy.temperature[:, None]
+    logits = logits / jnp.where(temperature > 0, temperature, 1.0)
+    if strategy.top_k is not None or strategy.top_p is not None:
+        logits = restrict(logits, strategy.top_k, strategy.top_p)
+    cumulative = jnp.cumsum(jax.nn.softmax(logits), axis=-1)
     # Scaled by the last entry, which rounding may have moved off 1.
     below = cumulative <= (uniform * cumulative[:, -1])[:, None]
     drawn = jnp.minimum(jnp.sum(below, axis=-1), logits.shape[-1] - 1)
-    return jnp.where(temperature > 0, drawn, jnp.argmax(logits, axis=-1)).astype(jnp.int32)
+    return jnp.where(strategy.temperature > 0, drawn, likeliest).astype(jnp.int32)
+
+
+def restrict(
+    logits: Float[Array, "batch q_levels"],
+    top_k: Float[Array, " batch"] | None,
+    top_p: Float[Array, " batch"] | None,
+) -> Float[Array, "batch q_levels"]:
+    """Sets the logits of all but the top tokens to -inf; of equally likely ones the first stay.
+
+    Args:
+        logits: unnormalized log-probabilities.
+        top_k: see `Strategy`; rounded to whole tokens, of which at least one stays.
+        top_p: see `Strategy`; at least one token stays.
+    """
+    # Sorting a few hundred values takes XLA on CPUs twice as long as comparing all pairs.
+    here, there = logits[:, None, :], logits[:, :, None]
+    levels = jnp.arange(logits.shape[-1])
+    is_first = (levels[:, None] < levels[None, :])[None]
+    is_ahead = (there > here) | ((there == here) & is_first)
+    probabilities = jax.nn.softmax(logits)
+    counted = jnp.stack([jnp.ones_like(probabilities), probabilities], axis=1)
+    rank, mass_ahead = jnp.moveaxis(
+        jnp.matmul(counted, is_ahead.astype(logits.dtype), precision=jax.lax.Precision.HIGHEST),
+        1,
+        0,
+    )
+    stays = rank < 1
+    within_k = jnp.full_like(stays, True) if top_k is None else rank < jnp.round(top_k)[:, None]
+    if top_p is None:
+        stays |= within_k
+    else:
+        mass = jnp.sum(jnp.where(within_k, probabilities, 0), axis=-1)
+        stays |= within_k & (mass_ahead < (top_p * mass)[:, None])
+    return jnp.where(stays, logits, -jnp.inf)

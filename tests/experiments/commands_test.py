@@ -27,7 +27,7 @@ TINY = [
 ]
 
 
-def start(*command, devices=1):
+def start(*command, devices=1, stdout=subprocess.PIPE, text=True):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
     del environment["NPROC"]  # a user does not know of it
     return subprocess.Popen(
@@ -35,9 +35,9 @@ def start(*command, devices=1):
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
-        text=True,
+        text=text,
     )
 
 
@@ -241,7 +241,7 @@ def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
         output = run_well(
             "experiments.sample",
             *(f"--workdir={workdir}", f"--output={tmp_path / name}"),
-            *("--num_sequences=2", "--duration_s=0.2", "--seed=4"),
+            *("--num_sequences=2", "--duration_s=0.2", "--seed=4", "--temperature=0.9"),
         )
         files.append([Path(line) for line in output.splitlines()])
     assert len(files[0]) == 2
@@ -250,6 +250,78 @@ def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
     for a, b in zip(*files, strict=True):
         assert a.read_bytes() == b.read_bytes()
         assert a.with_suffix(".png").exists()
+    (recipe,) = (tmp_path / "a").glob("*.json")
+    step = json.loads(recipe.read_text())["step"]
+    names = [f"step_{step}_temperature_0.9_seed_4{end}" for end in ("_0.wav", "_1.wav", ".json")]
+    assert [files[0][0].name, files[0][1].name, recipe.name] == names
+
+
+def test_sample_goes_on_from_prompts_and_ranks_what_comes_out(workdir, recordings, tmp_path):
+    """What it says of the files is what scoring them says."""
+    (tmp_path / "x.json").write_text('{"temperature": [[0, 0.5], [0.1, 1.5]]}')
+    code, output, errors = run(
+        "experiments.sample",
+        *(
+            f"--workdir={workdir}",
+            f"--output={tmp_path / 'out'}",
+            f"--schedule={tmp_path / 'x.json'}",
+        ),
+        *(f"--prompt={recordings / '0.wav'}", f"--prompt={recordings / '1.wav'}"),
+        *("--prompt_start_s=0.1", "--prompt_duration_s=0.2", "--continuations=3", "--keep_prompt"),
+        *("--duration_s=0.3", "--rank", "--reject=0.4,0.2", "--encoding=flac", "--nopictures"),
+        devices=4,
+    )
+    assert code == 0, errors
+    assert "0.wav was resampled from 16000 Hz to the model's 8000" in errors
+    files = [Path(line) for line in output.splitlines()]
+    assert [file.name[:7] for file in files] == ["rank_0_", "rank_1_", "rank_2_"]
+    assert all(soundfile.info(file).frames == 4000 for file in files)
+    (recipe,) = (tmp_path / "out").glob("*.json")
+    sequences = json.loads(recipe.read_text())["sequences"]
+    assert [sequence["file"] for sequence in sequences] == [file.name for file in files]
+    bits = [sequence["bits_per_sample"] for sequence in sequences]
+    assert bits == sorted(bits)
+    scored = run_well("experiments.evaluate", f"--workdir={workdir}", f"--audio={files[0]}")
+    over_time = json.loads(scored.splitlines()[-1])["files"][0]
+    assert over_time["num_samples"] == 4000
+    assert 0 < over_time["bits_per_sample"] < 12
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_stream_is_stopped_saved_and_resumed_to_the_sample(workdir, tmp_path):
+    state = tmp_path / "state.npz"
+    command = ("experiments.sample", f"--workdir={workdir}", "--stream", "--encoding=raw16")
+    with (tmp_path / "first.raw").open("wb") as first:
+        process = start(*command, f"--save_state={state}", "--block_s=0.05", stdout=first)
+        while (tmp_path / "first.raw").stat().st_size < 5000:
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on." in errors
+    assert "Traceback" not in errors
+    with (tmp_path / "second.raw").open("wb") as second:
+        process = start(*command, f"--resume_state={state}", "--duration_s=0.5", stdout=second)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    joined = (tmp_path / "first.raw").read_bytes() + (tmp_path / "second.raw").read_bytes()
+    with (tmp_path / "whole.wav").open("wb") as whole:
+        duration = len(joined) / 2 / 8000
+        process = start(*command[:3], f"--duration_s={duration}", stdout=whole)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert (tmp_path / "whole.wav").read_bytes()[44:] == joined
+    assert soundfile.info(tmp_path / "whole.wav").frames == len(joined) // 2
+
+
+def test_a_stream_ends_when_its_player_is_closed(workdir):
+    process = start("experiments.sample", f"--workdir={workdir}", "--stream", text=False)
+    with process:
+        assert process.stdout.read(4) == b"RIFF"
+        process.stdout.close()
+        assert process.stderr.read().decode().startswith("Played ")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "sample", "import_checkpoint"])
@@ -305,7 +377,35 @@ MISTAKES = {
         "q_levels=16: must be 256 with q_type='mu-law'"
     ),
     "sample --workdir={workdir} --output={tmp}/o --duration_s=0": "duration_s=0.0: must be at",
-    "sample --workdir={workdir} --output={tmp}/o --temperature=-1": "temperature=-1.0: must be",
+    "sample --workdir={workdir} --output={tmp}/o --temperature=-1": "temperature=-1: must be",
+    "sample --workdir={workdir} --output={tmp}/o --temperature=nan": "temperature=nan: must be",
+    "sample --workdir={workdir} --output={tmp}/o --temperature=warm": "temperature=warm: must be",
+    "sample --workdir={workdir} --output={tmp}/o --duration_s=1e15": "years",
+    "sample --workdir={workdir} --output={tmp}/o --temperature=1,1": (
+        "temperature: must be one value or one for each of the 4 sequences, got 2"
+    ),
+    "sample --workdir={workdir} --output={tmp}/o --step=7": "step=7: workdir {workdir} has",
+    "sample --workdir={workdir} --output={tmp}/o --top_p=2": "top_p=2: must be greater than 0",
+    "sample --workdir={workdir} --output={tmp}/o --num_sequences=0": "num_sequences=0: must be",
+    "sample --workdir={workdir} --output={tmp}/o --reject=0.5,0.5": "leaves none of 4 sequences",
+    "sample --workdir={workdir} --output={tmp}/o --reject=0.5": "must be two numbers LOW,HIGH",
+    "sample --workdir={workdir} --output={tmp}/o --schedule={tmp}/s": "schedule={tmp}/s: cannot",
+    "sample --workdir={workdir} --output={tmp}/o --prompt={tmp}/p": "prompt {tmp}/p: cannot be",
+    "sample --workdir={workdir} --output={tmp}/o --prompt={recordings}/0.wav --prompt_start_s=9": (
+        "ends after 0.562 s, must be longer than prompt_start_s=9"
+    ),
+    "sample --workdir={workdir} --output={tmp}/o --prompt=x --num_sequences=3": (
+        "num_sequences=3: does not go with --prompt"
+    ),
+    "sample --workdir={workdir} --output={tmp}/o --continuations=3": "continuations=3: needs",
+    "sample --workdir={workdir} --output={recordings}/0.wav": "0.wav",
+    "sample --workdir={workdir}": "output: must be given, or --stream",
+    "sample --workdir={workdir} --output={tmp}/o --save_state=x": "save_state=x: needs --stream",
+    "sample --workdir={workdir} --stream --output={tmp}/o": "does not go with --stream",
+    "sample --workdir={workdir} --stream --resume_state={tmp}/x": "{tmp}/x: cannot be read",
+    "sample --workdir={workdir} --stream --resume_state=x --seed=3": "seed=3: is determined by",
+    "sample --workdir={tmp}/none --output={tmp}/o": "workdir={tmp}/none: holds no training run",
+    "evaluate --workdir={workdir} --audio={tmp}/x": "audio={tmp}/x: cannot be read",
 }
 
 

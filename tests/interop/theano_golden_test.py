@@ -21,6 +21,7 @@ from samplernn_jax.model import independent_logits
 from samplernn_jax.parallel import make_mesh, map_step
 from samplernn_jax.quantization import encode
 from samplernn_jax.sampling.decode import decode, start
+from samplernn_jax.sampling.fold import fold
 from samplernn_jax.training.step import init_state, make_train_step
 from tests.models import apply
 
@@ -220,16 +221,16 @@ def test_the_sampler_computes_the_originals_logits(golden):
     config, samples = golden.config, golden["gen/samples"]
     first = config.overlap
     assert first == golden["gen/start"]
-    num_frames = (samples.shape[1] - first) // config.top_frame_size
-    forced = samples[:, first:].reshape(len(samples), num_frames, -1).swapaxes(0, 1)
+    num_samples = (samples.shape[1] - first) // config.top_frame_size * config.top_frame_size
+    forced = samples[:, first : first + num_samples]
 
     @jax.jit
-    def run(params, context, forced):
-        state = start(config, params, context, jnp.zeros(len(context)))
-        return decode(config, params, state, forced, choose=lambda logits, token: token)
+    def run(folded, context, forced):
+        state = start(config, golden.params, context, jnp.zeros(len(context)))
+        return decode(folded, state, forced, choose=lambda logits, token: (token, logits))
 
-    _, _, logits = run(golden.params, samples[:, :first], forced)
-    expected = golden["gen/logits"][:, first:]
+    _, _, logits = run(fold(config, golden.params), samples[:, :first], forced)
+    expected = golden["gen/logits"][:, first : first + num_samples]
     scale = max(1.0, np.abs(expected).max() / 10)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * scale)
 

@@ -1,4 +1,6 @@
+import gc
 import itertools
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import pytest
 
 from samplernn_jax import quantization
 from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sampling.schedules import Schedule
 from tests.models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 100
@@ -35,15 +38,39 @@ def test_same_key_same_audio_bit_for_bit(generator):
     assert (generator.generate(jax.random.key(8), 2, 0.5) != first).any()
 
 
-def test_sequences_differ_and_do_not_depend_on_how_many_there_are():
+@pytest.mark.parametrize("config", [TINY, VARIANTS["1tier"], TINY_WAVENET])
+def test_sequences_depend_neither_on_how_many_there_are_nor_on_the_devices(config):
+    """To the last token in double precision, contract 7."""
     with jax.enable_x64():
-        params = jax.tree.map(lambda x: x.astype(np.float64), random_params(TINY))
-        generator = Generator(TINY, params, RATE)
-        many = generator.generate(key(), num_sequences=4, duration_s=1.0)
-        for number in (1, 2, 3):
-            fewer = generator.generate(key(), num_sequences=number, duration_s=1.0)
-            np.testing.assert_array_equal(many[:number], fewer)
-    assert len(np.unique(many, axis=0)) == 4
+        params = jax.tree.map(lambda x: x.astype(np.float64), random_params(config))
+        one = Generator(config, params, RATE, devices=jax.devices()[:1])
+        eight = Generator(config, params, RATE, devices=jax.devices())
+        assert len(jax.devices()) == 8
+        many = one.generate(key(), num_sequences=16, duration_s=0.7)
+        for number in (1, 3, 9):
+            for generator in (one, eight):
+                fewer = generator.generate(key(), num_sequences=number, duration_s=0.7)
+                np.testing.assert_array_equal(fewer, many[:number])
+    assert len(np.unique(many, axis=0)) == 16
+
+
+def test_in_single_precision_they_agree_up_to_where_rounding_decides(generator):
+    many = generator.generate(key(), num_sequences=16, duration_s=0.7)
+    alone = Generator(TINY, random_params(TINY), RATE, devices=jax.devices()[:1])
+    one = alone.generate(key(), num_sequences=1, duration_s=0.7)
+    np.testing.assert_array_equal(one[0, :30], many[0, :30])
+
+
+def test_a_part_of_the_sequences_is_what_the_whole_has_of_them(generator):
+    prompts = [np.linspace(-0.9, 0.9, 8), np.linspace(0.9, -0.9, 5)]
+    options = {"prompt": prompts, "temperature": [0.5, 1.0, 1.5, 2.0]}
+    whole = next(generator.stream(key(), 4, 0.2, **options))
+    for index, rows in enumerate([[0, 1], [2], [3]]):
+        stream = generator.stream(key(), 4, 0.2, **options, part=(index, 3))
+        np.testing.assert_array_equal(stream.numbers, rows)
+        np.testing.assert_array_equal(next(stream), whole[rows])
+    with pytest.raises(ValueError, match="num_sequences=2: must be one for each of 3 parts"):
+        generator.stream(key(), 2, 0.2, part=(2, 3))
 
 
 @pytest.mark.parametrize("block_s", [0.01, 0.13, 0.8])
@@ -61,18 +88,6 @@ def test_zero_temperature_is_greedy_and_needs_no_luck(generator):
     )
 
 
-def test_a_prompt_restores_the_whole_state(generator):
-    """What was generated, given as a prompt, leads to the state after generating it."""
-    generated = generator.generate(key(), 1, 10 * TINY.overlap / RATE)[0]
-    tokens = quantization.encode(generated, TINY.q_levels, TINY.q_type)
-    assert len(np.unique(tokens)) > 4
-    prompted = generator._initial_state(key(), 1, generated)
-    forced = np.concatenate([np.full(TINY.overlap, TINY.q_zero, np.int32), tokens])
-    _, carry = apply(TINY, random_params(TINY), jnp.asarray(forced[None]))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), prompted.carry, carry)
-    np.testing.assert_array_equal(prompted.window[0], tokens[-TINY.overlap :])
-
-
 @pytest.mark.parametrize("config", [TINY, VARIANTS["1tier"], TINY_WAVENET])
 @pytest.mark.parametrize("length", [1, 3, 4, 9])
 def test_a_prompt_may_have_any_length(config, length):
@@ -86,11 +101,26 @@ def test_a_prompt_may_have_any_length(config, length):
     [
         ({"num_sequences": 0}, "num_sequences=0: must be at least 1"),
         ({"duration_s": 0.001}, "duration_s=0.001: must be at least one sample long"),
-        ({"temperature": -0.5}, "temperature=-0.5: must be a number of at least 0"),
-        ({"temperature": float("nan")}, "temperature=nan: must be a number of at least 0"),
-        ({"prompt": np.zeros(0)}, r"prompt of shape \[0\]: must be finite numbers"),
-        ({"prompt": np.zeros((2, 9))}, r"prompt of shape \[2, 9\]: must be finite numbers"),
-        ({"prompt": np.full(9, np.inf)}, r"prompt of shape \[9\]: must be finite numbers"),
+        ({"temperature": -0.5}, "temperature=-0.5: must be at least 0"),
+        ({"temperature": float("nan")}, "temperature=nan: must be at least 0"),
+        ({"temperature": [1.0, 1.0]}, "temperature: must be one value or one for each of the 1"),
+        ({"top_k": 0}, "top_k=0: must be at least 1"),
+        ({"top_p": 0.0}, "top_p=0: must be greater than 0 and at most 1"),
+        ({"top_p": 1.5}, "top_p=1.5: must be greater than 0 and at most 1"),
+        ({"prompt": np.zeros(0)}, "prompt array: holds no audio"),
+        (
+            {"prompt": [np.ones(9), np.ones(9)], "num_sequences": 3},
+            "num_sequences=3: must be a multiple of the 2 prompts",
+        ),
+        (
+            {"prompt": np.ones(9), "random_state": True},
+            "random_state=True: needs a model with RNNs",
+        ),
+        (
+            {"prompt": [np.ones(9), np.ones(8)], "keep_prompt": True},
+            r"keep_prompt=True: the prompts must be equally long, got \[8, 9\] samples",
+        ),
+        ({"keep_prompt": True}, "keep_prompt=True: there is no prompt"),
     ],
 )
 def test_a_bad_argument_is_named(generator, arguments, message):
@@ -101,3 +131,79 @@ def test_a_bad_argument_is_named(generator, arguments, message):
 def test_a_bad_block_length_is_named(generator):
     with pytest.raises(ValueError, match=r"block_s=0.0: must be at least one sample long"):
         generator.stream(key(), block_s=0.0)
+
+
+def test_each_prompt_is_continued_as_often(generator):
+    low, high = np.full(12, -0.8), np.full(12, 0.8)
+    audio = generator.generate(key(), 4, 0.5, prompt=[low, high], keep_prompt=True)
+    assert audio.shape == (4, 62)
+    heard = generator.generate(key(), 1, 0.1, prompt=low, keep_prompt=True)[0, :12]
+    np.testing.assert_array_equal(audio[0, :12], heard)
+    np.testing.assert_array_equal(audio[1, :12], heard)
+    assert (audio[2:, :12] > 0.7).all()
+    without = generator.generate(key(), 4, 0.5, prompt=[low, high])
+    np.testing.assert_array_equal(without, audio[:, 12:])
+    assert len(np.unique(without, axis=0)) == 4
+
+
+def test_what_was_generated_is_continued_as_if_it_had_not_been_cut(generator):
+    """With the noise that comes next, the stream goes on; the prompt leads to the same state."""
+    stream = generator.stream(key(), 2, 0.12)
+    first = next(stream)
+    np.testing.assert_allclose(
+        next(generator.stream(key(), 2, 0.12, 0.0, prompt=list(first)))[:, 0],
+        [greedy_next(generator, row) for row in first],
+    )
+
+
+def greedy_next(generator, waveform):
+    tokens = quantization.encode(waveform, TINY.q_levels, TINY.q_type)
+    tokens = np.pad(tokens, (TINY.overlap, TINY.overlap), constant_values=TINY.q_zero)
+    logits, _ = apply(TINY, random_params(TINY), jnp.asarray(tokens[None]))
+    token = np.asarray(logits[0, len(waveform)]).argmax()
+    return quantization.decode(token[None].astype(np.int32), TINY.q_levels, TINY.q_type)[0]
+
+
+def test_random_states_change_what_follows_silence(generator):
+    learned, drawn = (generator.stream(key(), 3, 0.2, random_state=x) for x in (False, True))
+    next(learned), next(drawn)
+    differences = np.abs(learned.bits - drawn.bits).max(axis=1)
+    assert (differences > 1e-3).all()
+    assert len(np.unique(differences)) == 3
+
+
+def test_a_schedule_changes_the_temperature_in_time_whatever_the_blocks(generator):
+    falling = Schedule((0.2, 0.3), (3.0, 0.0))
+    audio = generator.generate(key(), 2, 0.8, temperature=falling)
+    hot = generator.generate(key(), 2, 0.8, temperature=3.0)
+    np.testing.assert_array_equal(audio[:, :20], hot[:, :20])
+    greedy = generator.generate(key(), 1, 0.5, 0.0, prompt=audio[0, :32])
+    np.testing.assert_array_equal(audio[0, 32:], greedy[0, :48])
+    blocks = generator.stream(key(), 2, 0.07, falling)
+    streamed = np.concatenate([next(blocks) for _ in range(12)], axis=1)
+    np.testing.assert_array_equal(streamed[:, :80], audio)
+
+
+def test_sequences_may_have_strategies_of_their_own(generator):
+    audio = generator.generate(key(), 3, 0.5, [0.0, 1.0, 1.0], top_k=[16, 1, 16])
+    np.testing.assert_array_equal(audio[0], audio[1])
+    assert (audio[2] != audio[1]).any()
+    np.testing.assert_array_equal(audio[2], generator.generate(key(), 3, 0.5)[2])
+
+
+def test_an_hour_is_decoded_by_one_program_in_constant_memory(generator):
+    """Blocks of 10,000 samples, as many as an hour at 1 kHz has, hold 29 MB of tokens and bits."""
+    stream = generator.stream(key(), 1, 100.0)
+    for _ in range(60):
+        next(stream)
+    programs, arrays = stream._step._cache_size(), len(jax.live_arrays())
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(300):
+        next(stream)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after < 300_000
+    assert len(jax.live_arrays()) <= arrays
+    assert stream._step._cache_size() == programs

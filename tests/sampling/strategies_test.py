@@ -3,15 +3,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samplernn_jax.sampling.strategies import sample_token
+from samplernn_jax.sampling.strategies import Strategy, restrict, sample_token
 
 LOGITS = np.log([0.1, 0.2, 0.4, 0.3]).astype(np.float32)
 
 
-def draw(uniform, temperature=1.0, logits=LOGITS):
+def draw(uniform, temperature=1.0, logits=LOGITS, top_k=None, top_p=None):
     uniform = jnp.asarray(uniform, jnp.float32)
     rows = jnp.broadcast_to(jnp.asarray(logits), (len(uniform), len(logits)))
-    return np.asarray(sample_token(rows, uniform, jnp.float32(temperature)))
+    strategy = Strategy(
+        *(
+            None if x is None else jnp.full(len(uniform), x, jnp.float32)
+            for x in (temperature, top_k, top_p)
+        )
+    )
+    return np.asarray(sample_token(rows, uniform, strategy))
 
 
 def test_inverts_the_cumulative_distribution():
@@ -35,3 +41,67 @@ def test_zero_temperature_takes_the_likeliest():
 def test_extreme_logits_stay_in_range():
     logits = np.array([-1e9, 1e4, -1e9, -1e9], np.float32)
     assert set(draw([0.0, 0.5, 0.9999999], logits=logits)) == {1}
+
+
+def test_sequences_may_have_different_strategies():
+    strategy = Strategy(jnp.array([0.0, 1.0, 1.0]), jnp.array([4.0, 1.0, 4.0]))
+    rows = jnp.broadcast_to(jnp.asarray(LOGITS), (3, 4))
+    tokens = sample_token(rows, jnp.full(3, 0.999), strategy)
+    np.testing.assert_array_equal(tokens, [2, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "expected"),
+    [
+        (1, None, {2}),
+        (2, None, {2, 3}),
+        (3, None, {1, 2, 3}),
+        (1000, None, {0, 1, 2, 3}),
+        (None, 1e-9, {2}),
+        (None, 0.39, {2}),
+        (None, 0.41, {2, 3}),
+        (None, 0.89, {1, 2, 3}),
+        (None, 1.0, {0, 1, 2, 3}),
+        (2, 0.56, {2}),  # of the two that are left it has 4 / 7
+        (2, 0.58, {2, 3}),
+    ],
+)
+def test_only_the_top_tokens_are_drawn(top_k, top_p, expected):
+    assert set(draw(np.linspace(0, 0.9999, 500), 1.0, LOGITS, top_k, top_p)) == expected
+
+
+def test_top_p_looks_at_the_tempered_distribution():
+    assert set(draw(np.linspace(0, 0.9999, 500), 0.1, LOGITS, top_p=0.9)) == {2}
+
+
+def test_what_stays_keeps_its_proportions():
+    uniform = jax.random.uniform(jax.random.key(0), (40_000,))
+    counts = np.bincount(draw(uniform, top_k=3), minlength=4) / len(uniform)
+    np.testing.assert_allclose(counts, np.array([0, 2, 4, 3]) / 9, atol=0.01)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_of_equally_likely_tokens_the_first_stay(top_k):
+    stays = np.isfinite(restrict(jnp.zeros((1, 5)), jnp.array([float(top_k)]), None))
+    np.testing.assert_array_equal(stays[0], np.arange(5) < top_k)
+
+
+def test_restrictions_that_leave_all_change_no_token():
+    rng = np.random.default_rng(0)
+    logits = jnp.asarray(rng.normal(0, 3, (200, 64)), jnp.float32)
+    uniform, one = jnp.asarray(rng.uniform(size=200), jnp.float32), jnp.ones(200)
+    free = sample_token(logits, uniform, Strategy(one))
+    np.testing.assert_array_equal(sample_token(logits, uniform, Strategy(one, 64 * one)), free)
+    np.testing.assert_array_equal(sample_token(logits, uniform, Strategy(one, None, one)), free)
+
+
+def test_top_k_and_top_p_agree_with_sorting():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, (50, 100))
+    top_k, top_p = rng.integers(1, 100, 50), rng.uniform(0.05, 1, 50)
+    stays = np.isfinite(restrict(*(jnp.asarray(x, jnp.float32) for x in (logits, top_k, top_p))))
+    for row, k, p, kept in zip(logits, top_k, top_p, stays, strict=True):
+        best = np.argsort(-row)[:k]
+        mass = np.cumsum(np.exp(row[best]) / np.exp(row[best]).sum())
+        expected = best[: np.searchsorted(mass, p) + 1]
+        np.testing.assert_array_equal(np.flatnonzero(kept), np.sort(expected))

@@ -177,7 +177,9 @@ def _music(folder: Path, scratch: Path, progress: Progress) -> Found:
     rate = DATASETS["music"].settings.sample_rate_hz
     joined = scratch / f"joined_{digest}.wav"
     if not joined.exists():
-        audio.write_blocks(joined, _one_after_the_other(found.recordings, rate, progress), rate)
+        with audio.writer(joined, rate) as write_block:
+            for block in _one_after_the_other(found.recordings, rate, progress):
+                write_block(block)
     with audio.open_stream(joined) as stream:
         num_clips = stream.num_frames // rate // _MUSIC_CLIP_S - 1
     in_train = num_clips - 2 * _MUSIC_HELD_OUT

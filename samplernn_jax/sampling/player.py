@@ -1,0 +1,60 @@
+"""A stream as bytes for a player: a WAV file that goes on for ever, or nothing but samples."""
+
+import contextlib
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from samplernn_jax.sampling.stream import Stream
+
+_UNKNOWN_SIZE = 2**32 - 1
+"""What the header of a WAV file says that goes on for ever."""
+
+
+def play(
+    stream: Stream,
+    output: io.BufferedIOBase,
+    has_header: bool,
+    num_samples: int | None,
+    should_stop: Callable[[], bool],
+) -> int:
+    """Writes a stream as 16-bit samples, its sequences as channels, until it is to stop.
+
+    Every block is handed over whole. Where the output can be sought, as a file can, the header
+    says in the end how much there is; a pipe's header promises as much as it can.
+
+    Args:
+        stream: what to play.
+        output: receives a WAV file, or samples only.
+        has_header: which of the two.
+        num_samples: of each channel; None without end.
+        should_stop: asked between blocks.
+
+    Returns:
+        How many samples of each channel were written.
+    """
+    channels, rate = len(stream.numbers), stream.sample_rate_hz
+    done = 0
+    with contextlib.suppress(BrokenPipeError):  # the player was closed
+        if has_header:
+            output.write(_wav_header(channels, rate, _UNKNOWN_SIZE))
+        while done != num_samples and not should_stop():
+            block = next(stream)[:, : None if num_samples is None else num_samples - done]
+            samples = np.round(block.T * (2**15 - 1)).astype("<i2")
+            output.write(samples.tobytes())
+            output.flush()
+            done += len(samples)
+        if has_header and output.seekable():
+            output.seek(0)
+            output.write(_wav_header(channels, rate, min(2 * done * channels, _UNKNOWN_SIZE)))
+    return done
+
+
+def _wav_header(channels: int, sample_rate_hz: int, data_size: int) -> bytes:
+    """The 44 bytes in front of 16-bit samples."""
+    frame = 2 * channels
+    layout = (1, channels, sample_rate_hz, sample_rate_hz * frame, frame, 16)
+    riff = (b"RIFF", min(data_size + 36, _UNKNOWN_SIZE), b"WAVE")
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *riff, b"fmt ", 16, *layout, b"data", data_size)

@@ -1,0 +1,222 @@
+"""Prompts: audio that sequences continue, and the state after it."""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from samplernn_jax import audio, quantization
+from samplernn_jax.architectures import make_model
+from samplernn_jax.config import ArchitectureConfig, ModelConfig
+from samplernn_jax.fields import require
+from samplernn_jax.model import Carry, Params
+from samplernn_jax.parallel import Step, map_step, shard_rows
+from samplernn_jax.sampling.decode import DecodeState, start
+
+_CHUNK_SAMPLES = 4096
+"""Prompts are read in chunks of about so many samples, so that memory stays flat."""
+
+_RANDOM_STATE = 2**32 - 1
+"""What is folded into a sequence's key for its initial states; frames fold in their numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """What a sequence continues: a recording or a part of it, mixed down to one channel.
+
+    Attributes:
+        audio: a file, or an array [num_samples] or [num_samples, channels] in [-1, 1].
+        sample_rate_hz: of an array; None for the generator's. A file says it itself.
+        start_s: where the part begins.
+        duration_s: how long it is; None for all that follows.
+        gain: the amplitudes are multiplied with it, such as with the gain of the dataset that the
+            model was trained on.
+    """
+
+    audio: str | Path | np.ndarray
+    sample_rate_hz: int | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.start_s < math.inf,
+            f"prompt_start_s={self.start_s}: must be at least 0, and finite",
+        )
+        for name in ("duration_s", "gain"):
+            value = getattr(self, name)
+            require(
+                value is None or 0 < value < math.inf,
+                f"prompt_{name}={value}: must be greater than 0, and finite",
+            )
+
+
+PromptLike = Prompt | str | Path | np.ndarray
+
+
+class Heard(NamedTuple):
+    """A prompt as the model hears it.
+
+    Attributes:
+        tokens: int32 [num_samples].
+        notes: what the user may want to know, a sentence each.
+    """
+
+    tokens: Int[np.ndarray, " num_samples"]
+    notes: tuple[str, ...]
+
+
+def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) -> Heard:
+    """Reads, resamples, mixes down and quantizes a prompt.
+
+    Raises:
+        ValueError: it cannot be read, or holds no audio.
+    """
+    if not isinstance(prompt, Prompt):
+        prompt = Prompt(prompt)
+    is_array = isinstance(prompt.audio, np.ndarray)
+    name = f"prompt {'array' if is_array else prompt.audio}"
+    try:
+        with _opened(prompt, sample_rate_hz) as stream:
+            waveform = np.concatenate([*audio.resampled(stream, sample_rate_hz)])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    require(len(waveform) > 0, f"{name}: holds no audio from {prompt.start_s:g} s on")
+    tokens = quantization.encode(prompt.gain * waveform, config.q_levels, config.q_type)
+    notes = []
+    if stream.sample_rate_hz != sample_rate_hz:
+        notes.append(
+            f"{name} was resampled from {stream.sample_rate_hz} Hz to the model's {sample_rate_hz}"
+        )
+    if len(tokens) < config.overlap:
+        notes.append(
+            f"{name} has {len(tokens)} samples, less than the {config.overlap} that the model "
+            "looks back on, so silence comes before it"
+        )
+    if (tokens == config.q_zero).all():
+        notes.append(f"{name} is silent for the model, which has {config.q_levels} levels")
+    return Heard(tokens, tuple(notes))
+
+
+@contextlib.contextmanager
+def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.Stream]:
+    """The part of the recording that the prompt names."""
+    if isinstance(prompt.audio, np.ndarray):
+        rate, samples = prompt.sample_rate_hz or sample_rate_hz, prompt.audio
+        require(
+            samples.ndim in (1, 2) and samples.dtype.kind == "f",
+            f"has shape {list(samples.shape)} and type {samples.dtype}, must be floating-point "
+            "[num_samples] or [num_samples, channels]",
+        )
+        frames = samples.astype(np.float32)
+        frames = frames[:, None] if frames.ndim == 1 else frames
+        start, stop = _part(prompt, rate)
+        yield audio.Stream(rate, frames.shape[1], iter([frames[start:stop]]), len(frames))
+        return
+    path = Path(prompt.audio)
+    with audio.open_stream(path) as whole:
+        rate, num_frames = whole.sample_rate_hz, whole.num_frames
+    start, stop = _part(prompt, rate)
+    require(
+        start < (num_frames or sys.maxsize),
+        f"ends after {num_frames / rate:.3f} s, must be longer than "
+        f"prompt_start_s={prompt.start_s:g}",
+    )
+    with audio.open_stream(path, start, None if stop is None else stop - start) as part:
+        yield part
+
+
+def _part(prompt: Prompt, sample_rate_hz: int) -> tuple[int, int | None]:
+    """The first sample and the one after the last; None for the end."""
+    start = round(prompt.start_s * sample_rate_hz)
+    if prompt.duration_s is None:
+        return start, None
+    return start, start + max(1, round(prompt.duration_s * sample_rate_hz))
+
+
+def initial_state(
+    config: ArchitectureConfig,
+    params: Params,
+    mesh: Mesh,
+    keys: Array,
+    prompts: Sequence[Int[np.ndarray, " _"]] = (),
+    random_state: bool = False,
+) -> DecodeState:
+    """The state in front of the first sample that is generated.
+
+    Args:
+        config: of the model.
+        params: its parameters, as in training, on every device of the mesh.
+        mesh: the devices over which the sequences are spread.
+        keys: one PRNG key per sequence, spread over the devices.
+        prompts: the tokens that each sequence continues; () to begin with silence.
+        random_state: begin with RNN states that are uniform in [-0.5, 0.5), as half of the
+            original's samples do, instead of h0.
+    """
+    num_sequences, top = len(keys), config.top_frame_size
+    num_frames = max((-(-len(tokens) // top) for tokens in prompts), default=0)
+    frames_at_once = max(1, _CHUNK_SAMPLES // top)
+    num_frames = -(-num_frames // frames_at_once) * frames_at_once
+    # Every prompt ends where the row ends. Before it there is silence, which fills up its first
+    # frame and the overlap with which every clip begins; its states restart there.
+    length = max(config.overlap, num_frames * top + top)
+    tokens = np.full((num_sequences, length), config.q_zero, np.int32)
+    reset = np.zeros((num_sequences, num_frames), bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, length - len(prompt) :] = prompt
+        reset[row, num_frames - -(-len(prompt) // top)] = True
+    context = shard_rows(mesh, tokens[:, length - config.overlap :])
+    _, state = _start_step(config, mesh, random_state)(params, context, keys)
+    if not isinstance(config, ModelConfig) or not prompts:
+        return state
+    carry: Carry = state.carry
+    for first in range(0, num_frames, frames_at_once):
+        chunk = tokens[:, first * top : (first + frames_at_once) * top + top]
+        restarts = reset[:, first : first + frames_at_once]
+        _, carry = _prompt_step(config, mesh)(params, carry, shard_rows(mesh, (chunk, restarts)))
+    return state._replace(carry=carry)
+
+
+@functools.cache
+def _start_step(config: ArchitectureConfig, mesh: Mesh, random_state: bool) -> Step:
+    def step(params: Params, context: Array, keys: Array) -> tuple[tuple, DecodeState]:
+        state = start(config, params, context, keys)
+        if random_state and isinstance(state.carry, dict):
+            state = state._replace(carry=_random_carry(state.carry, keys))
+        return (), state
+
+    return map_step(step, mesh, "shard_map", donate=())
+
+
+def _random_carry(carry: Carry, keys: Array) -> Carry:
+    """Drawn for each sequence by its own key."""
+
+    def draw(key: Array, carry: Carry) -> Carry:
+        key = jax.random.fold_in(key, _RANDOM_STATE)
+        return {
+            name: jax.random.uniform(
+                jax.random.fold_in(key, number), state.shape, state.dtype, -0.5, 0.5
+            )
+            for number, (name, state) in enumerate(sorted(carry.items()))
+        }
+
+    return jax.vmap(draw)(keys, carry)
+
+
+@functools.cache
+def _prompt_step(config: ModelConfig, mesh: Mesh) -> Step:
+    def step(params: Params, carry: Carry, rows: tuple[Array, Array]) -> tuple[tuple, Carry]:
+        tokens, reset = rows
+        return (), make_model(config).apply({"params": params}, tokens, carry, reset)[1]
+
+    return map_step(step, mesh, "shard_map", donate=(1,))

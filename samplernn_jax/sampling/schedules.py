@@ -1,0 +1,120 @@
+"""Values that change while sampling, such as a rising temperature."""
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from samplernn_jax.fields import require
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """A value over time: straight lines between the given points, constant before and after.
+
+    Attributes:
+        times_s: ascending, in seconds since sampling began (a prompt is over then).
+        values: one for each time.
+    """
+
+    times_s: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        times = self.times_s
+        require(
+            len(times) == len(self.values) > 0,
+            f"times_s={times}: must be as many as values={self.values}, and at least one",
+        )
+        require(
+            all(0 <= time < math.inf for time in times)
+            and all(a < b for a, b in itertools.pairwise(times)),
+            f"times_s={times}: must be ascending numbers of at least 0",
+        )
+
+
+Setting = float | int | Schedule | Sequence[float | int | Schedule]
+"""One for all sequences, or one for each."""
+
+
+class Points(NamedTuple):
+    """The points of one schedule per sequence."""
+
+    times_s: Float[np.ndarray, "batch points"] | Float[Array, "batch points"]
+    values: Float[np.ndarray, "batch points"] | Float[Array, "batch points"]
+
+
+def points(
+    name: str, setting: Setting, num_sequences: int, rule: str, holds: Callable[[float], bool]
+) -> Points:
+    """The points of a setting.
+
+    Args:
+        name: what the user calls it, for messages.
+        setting: what the user gave.
+        num_sequences: how many sequences there are.
+        rule: what every value must be, in words.
+        holds: whether a value is so.
+
+    Raises:
+        ValueError: a value breaks the rule, or there is not one for each sequence.
+    """
+    each = list(setting) if isinstance(setting, Sequence) else [setting] * num_sequences
+    require(
+        len(each) == num_sequences,
+        f"{name}: must be one value or one for each of the {num_sequences} sequences, got "
+        f"{len(each)}",
+    )
+    schedules = [x if isinstance(x, Schedule) else Schedule((0.0,), (float(x),)) for x in each]
+    for value in itertools.chain.from_iterable(schedule.values for schedule in schedules):
+        require(holds(value), f"{name}={value:g}: must be {rule}")
+    length = max(len(schedule.values) for schedule in schedules)
+    return Points(
+        np.array([_stretched(schedule.times_s, length) for schedule in schedules], np.float32),
+        np.array([_stretched(schedule.values, length) for schedule in schedules], np.float32),
+    )
+
+
+def _stretched(values: tuple[float, ...], length: int) -> tuple[float, ...]:
+    """The last value again and again, which changes nothing of a schedule."""
+    return values + values[-1:] * (length - len(values))
+
+
+def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
+    """Reads a JSON object of pairs, {"temperature": [[time_s, value], ...], ...}.
+
+    Args:
+        path: the file.
+        names: the keys that it may have.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        columns = {
+            name: [tuple(map(float, column)) for column in zip(*pairs, strict=True)]
+            for name, pairs in entries.items()
+        }
+        for name in columns:
+            require(name in names, f"{name}: must be one of {', '.join(names)}")
+        return {name: Schedule(*of_name) for name, of_name in columns.items()}
+    except OSError as error:
+        raise ValueError(f"schedule={path}: cannot be read ({error.strerror})") from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f'schedule={path}: must be like {{"temperature": [[0, 0.8], [10, 1.1]]}} ({error})'
+        ) from error
+
+
+def at(points: Points, times_s: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
+    """The values at the given times."""
+    return jax.vmap(jnp.interp)(times_s, points.times_s, points.values)

@@ -1,0 +1,224 @@
+"""An endless generation: block after block, in constant memory, saved and resumed to the sample."""
+
+import functools
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Float32, Int, Int32
+
+from samplernn_jax import quantization
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.fields import require
+from samplernn_jax.files import replace_file
+from samplernn_jax.losses import token_bits
+from samplernn_jax.parallel import Step, map_step, pad_rows, shard_rows
+from samplernn_jax.sampling.decode import DecodeState, decode
+from samplernn_jax.sampling.fold import Folded
+from samplernn_jax.sampling.schedules import Points, at
+from samplernn_jax.sampling.strategies import Strategy, sample_token
+
+Audio = Float32[np.ndarray, "num_sequences num_samples"]
+
+_FORMAT_VERSION = 1
+
+
+class Voice(NamedTuple):
+    """A model ready to be sampled from.
+
+    Attributes:
+        config: of the model.
+        sample_rate_hz: of its audio.
+        folded: its weights, on every device of the mesh.
+        mesh: the devices over which the sequences are spread.
+    """
+
+    config: ArchitectureConfig
+    sample_rate_hz: int
+    folded: Folded
+    mesh: Mesh
+
+    def fingerprint(self) -> str:
+        """Tells models apart."""
+        digest = hashlib.sha256(repr(self.config).encode())
+        for leaf in jax.tree.leaves(self.folded):
+            digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()
+
+
+class Snapshot(NamedTuple):
+    """What the future of a stream depends on, beside the model; numpy arrays.
+
+    Attributes:
+        numbers: of the sequences; with the key they determine the noise.
+        state: after the last block that was decoded.
+        strategy: the `Points` of each of its settings; None for one that is not used.
+        tokens: int32 [num_sequences, ...] that were decoded and not yet taken.
+        bits: float32, theirs.
+    """
+
+    numbers: Int[np.ndarray, " num_sequences"]
+    state: DecodeState
+    strategy: Strategy
+    tokens: Int32[np.ndarray, "num_sequences time"]
+    bits: Float32[np.ndarray, "num_sequences time"]
+
+
+class Stream(Iterator[Audio]):
+    """Iterates over blocks of audio, float32 [num_sequences, block_len], and never ends.
+
+    Attributes:
+        sample_rate_hz: of the audio.
+        numbers: of the sequences, int [num_sequences].
+        settings: the `Points` of the strategy that they are drawn with.
+        block_len: samples of a block.
+        prompts: what each sequence continues, as the model heard it; () without prompts.
+        notes: what the user may want to know about the prompts, a sentence each.
+        bits: float32 [num_sequences, block_len], bits of each sample of the latest block under
+            the model, whatever the strategy that it was drawn with.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        snapshot: Snapshot,
+        block_len: int,
+        prompts: tuple[np.ndarray, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """Continues where the snapshot was taken; `Generator.stream` makes these."""
+        self.sample_rate_hz = voice.sample_rate_hz
+        self.prompts, self.notes = prompts, notes
+        self.numbers, self.settings, self.block_len = snapshot.numbers, snapshot.strategy, block_len
+        self._voice = voice
+        self._tokens, self._bits = snapshot.tokens, snapshot.bits
+        self.bits = snapshot.bits[:, :0]
+        self._state, self._strategy = shard_rows(
+            voice.mesh, pad_rows(voice.mesh, (snapshot.state, snapshot.strategy))
+        )
+        num_frames = -(-block_len // voice.config.top_frame_size)
+        self._step = _block_step(voice.mesh, num_frames, voice.sample_rate_hz)
+
+    def __next__(self) -> Audio:
+        """The next block."""
+        while self._tokens.shape[1] < self.block_len:
+            self._decode()
+        length, config = self.block_len, self._voice.config
+        block, self._tokens = self._tokens[:, :length], self._tokens[:, length:]
+        self.bits, self._bits = self._bits[:, :length], self._bits[:, length:]
+        return quantization.decode(block, config.q_levels, config.q_type)
+
+    def _decode(self) -> None:
+        _, (self._state, tokens, bits) = self._step(self._voice.folded, self._state, self._strategy)
+        tokens, bits = (np.asarray(x)[: len(self.numbers)] for x in (tokens, bits))
+        self._tokens = np.concatenate([self._tokens, tokens], axis=1)
+        self._bits = np.concatenate([self._bits, bits], axis=1)
+
+    def fingerprint(self) -> str:
+        """Tells models apart: the SHA-256 of configuration and weights."""
+        return self._voice.fingerprint()
+
+    def save(self, path: str | Path) -> None:
+        """Writes a file from which `Generator.resume` goes on with the very next sample."""
+        rows = slice(len(self.numbers))
+        state, strategy = jax.tree.map(lambda x: x[rows], (self._state, self._strategy))
+        carry = state.carry
+        names = carry.items() if isinstance(carry, dict) else enumerate(carry)
+        arrays: dict[str, Any] = {
+            "version": _FORMAT_VERSION,
+            "fingerprint": self._voice.fingerprint(),
+            "block_len": self.block_len,
+            "numbers": self.numbers,
+            "window": state.window,
+            "position": state.position,
+            "keys": jax.random.key_data(state.keys),
+            "key_impl": str(jax.random.key_impl(state.keys)),
+            "tokens": self._tokens,
+            "bits": self._bits,
+            **{f"carry/{name}": array for name, array in names},
+        }
+        for name, points in strategy._asdict().items():
+            if points is not None:
+                arrays |= {f"{name}/times_s": points.times_s, f"{name}/values": points.values}
+        with replace_file(Path(path)) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
+
+
+def load_snapshot(path: Path, voice: Voice) -> tuple[Snapshot, int]:
+    """What `Stream.save` wrote, and the block length.
+
+    Raises:
+        ValueError: it is no such file, or is of another model.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = dict(file)
+        version, fingerprint = int(arrays["version"]), str(arrays["fingerprint"])
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except (KeyError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: is not a saved state, or damaged") from error
+    require(version == _FORMAT_VERSION, f"{path}: has version {version}, must be {_FORMAT_VERSION}")
+    require(
+        fingerprint == voice.fingerprint(), f"{path}: is the state of another model or checkpoint"
+    )
+    return _snapshot(arrays), int(arrays["block_len"])
+
+
+def _snapshot(arrays: dict[str, np.ndarray]) -> Snapshot:
+    names = [name.removeprefix("carry/") for name in arrays if name.startswith("carry/")]
+    carry: Any = {name: arrays[f"carry/{name}"] for name in names}
+    if "0" in carry:  # WaveNet's caches
+        carry = tuple(carry[str(number)] for number in range(len(carry)))
+    keys = jax.random.wrap_key_data(jnp.asarray(arrays["keys"]), impl=str(arrays["key_impl"]))
+    state = DecodeState(jnp.asarray(arrays["window"]), carry, keys, jnp.asarray(arrays["position"]))
+    settings = {
+        name: Points(arrays[f"{name}/times_s"], arrays[f"{name}/values"])
+        for name in Strategy._fields
+        if f"{name}/values" in arrays
+    }
+    strategy = Strategy(**settings)
+    return Snapshot(arrays["numbers"], state, strategy, arrays["tokens"], arrays["bits"])
+
+
+@functools.cache
+def _block_step(mesh: Mesh, num_frames: int, sample_rate_hz: int) -> Step:
+    """(folded model, state, settings) -> ((), (state, tokens, bits)), on the devices of a mesh."""
+
+    def step(folded: Folded, state: DecodeState, settings: Strategy) -> tuple[tuple, Any]:
+        frame_size = state.window.shape[1]
+        uniform = block_noise(state.keys, state.position, num_frames, frame_size)
+        number = jnp.arange(num_frames * frame_size)[None]
+        times_s = (state.position[:, None] * float(frame_size) + number) / sample_rate_hz
+        strategy = Strategy(*(points and at(points, times_s) for points in settings))
+        return (), decode(folded, state, (uniform, strategy), choose)
+
+    return map_step(step, mesh, "shard_map", donate=(1,))
+
+
+def choose(
+    logits: Float[Array, "batch q_levels"], inputs: tuple[Array, Strategy]
+) -> tuple[Int[Array, " batch"], Float32[Array, " batch"]]:
+    """Tokens by a uniform number and a strategy, and their bits under the model itself."""
+    uniform, strategy = inputs
+    tokens = sample_token(logits, uniform, strategy)
+    return tokens, token_bits(logits, tokens).astype(jnp.float32)
+
+
+def block_noise(
+    keys: Array, position: Array, num_frames: int, frame_size: int
+) -> Float32[Array, "batch time"]:
+    """Uniform numbers that depend on nothing but a sequence's key and a top frame's position."""
+
+    def frame_noise(key: Array, frame: Array) -> Array:
+        return jax.random.uniform(jax.random.fold_in(key, frame), (frame_size,), jnp.float32)
+
+    frames = position[:, None] + jnp.arange(num_frames, dtype=jnp.uint32)[None]
+    over_frames = jax.vmap(frame_noise, in_axes=(None, 0))
+    return jax.vmap(over_frames)(keys, frames).reshape(len(position), -1)

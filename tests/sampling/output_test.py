@@ -1,0 +1,97 @@
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from samplernn_jax.sampling import output
+from samplernn_jax.sampling.generator import Generator
+from tests.models import TINY, random_params
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator(TINY, random_params(TINY), RATE)
+
+
+def make_stream(generator, prompt=None):
+    return generator.stream(jax.random.key(0), 2, 0.05, prompt=prompt)
+
+
+def record(generator, folder, encoding="wav16", prompt=None, keep_prompt=False):
+    heard = []
+    stream = make_stream(generator, prompt)
+    return output.record(stream, folder, 1000, encoding, keep_prompt, heard.append), heard
+
+
+@pytest.mark.parametrize(
+    ("encoding", "suffix", "subtype", "atol"),
+    [
+        ("wav16", "wav", "PCM_16", 2**-15),
+        ("wav24", "wav", "PCM_24", 2**-23),
+        ("wav_float", "wav", "FLOAT", 0),
+        ("flac", "flac", "PCM_16", 2**-15),
+    ],
+)
+def test_files_hold_what_was_generated(generator, tmp_path, encoding, suffix, subtype, atol):
+    takes, progress = record(generator, tmp_path, encoding)
+    assert progress == [400, 400, 200]
+    stream = make_stream(generator)
+    blocks = [(next(stream), stream.bits) for _ in range(3)]
+    audio, bits = (np.concatenate(x, axis=1)[:, :1000] for x in zip(*blocks, strict=True))
+    for take, waveform, of_take in zip(takes, audio, bits, strict=True):
+        assert take.path == tmp_path / f"{take.number}.{suffix}"
+        info = soundfile.info(take.path)
+        assert (info.subtype, info.samplerate, info.channels) == (subtype, RATE, 1)
+        np.testing.assert_allclose(soundfile.read(take.path)[0], waveform, rtol=0, atol=atol)
+        assert take.bits_per_sample == pytest.approx(of_take.mean())
+        parts = np.split(of_take, [400, 800])
+        np.testing.assert_allclose(take.bits_over_time, [x.mean() for x in parts], rtol=1e-5)
+
+
+def test_the_prompt_is_kept_if_it_is_to_be(generator, tmp_path):
+    prompt = np.linspace(-0.5, 0.5, 100)
+    (take, _), _ = record(generator, tmp_path, "wav_float", prompt, keep_prompt=True)
+    waveform, _ = soundfile.read(take.path)
+    assert len(waveform) == 1100
+    np.testing.assert_allclose(waveform[:100], prompt, atol=1 / 15)
+    (without, _), _ = record(generator, tmp_path, "wav_float", prompt)
+    np.testing.assert_array_equal(soundfile.read(without.path)[0], waveform[100:])
+
+
+def test_the_level_stays_unless_normalization_is_asked_for(generator, tmp_path):
+    takes, _ = record(generator, tmp_path, "wav_float", keep_prompt=False)
+    louder = output.normalize(takes, "wav24")
+    for take, loud in zip(takes, louder, strict=True):
+        before, after = soundfile.read(take.path)[0], soundfile.read(loud.path)[0]
+        assert np.abs(after).max() == pytest.approx(1, abs=1e-6)
+        np.testing.assert_allclose(after, before / np.abs(before).max(), atol=1e-6)
+        assert soundfile.info(loud.path).subtype == "PCM_24"
+
+
+def test_what_was_interrupted_leaves_nothing(generator, tmp_path):
+    def interrupt(length):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        output.record(make_stream(generator), tmp_path, 1000, "wav16", False, interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_size_is_told_before_anything_is_done(tmp_path):
+    told = output.check_size(tmp_path / "new" / "deeper", 4, 90.0, 16_000, "wav16")
+    assert told == "4 x 90 s (11.5 MB)"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "encoding", "message"),
+    [
+        (1e6, "wav16", r"1 x 11.6 days \(32 GB\), a WAV file holds 4.29 GB; ask for less, or"),
+        (1e12, "flac", r"1 x 31,688.1 years \(.*\) at 16000 Hz, but .* has .* free"),
+    ],
+)
+def test_what_has_no_room_is_refused(tmp_path, seconds, encoding, message):
+    with pytest.raises(ValueError, match=message):
+        output.check_size(tmp_path, 1, seconds, 16_000, encoding)

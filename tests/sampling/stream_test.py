@@ -1,0 +1,85 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sampling.schedules import Schedule
+from samplernn_jax.sampling.stream import block_noise
+from tests.models import TINY, TINY_WAVENET, VARIANTS, random_params
+
+RATE = 100
+
+
+def make_generator(config=TINY, seed=0, devices=None):
+    return Generator(config, random_params(config, seed), RATE, devices=devices)
+
+
+@pytest.mark.parametrize("config", [TINY, VARIANTS["1tier"], VARIANTS["4tier_lstm"], TINY_WAVENET])
+@pytest.mark.parametrize("block_s", [0.05, 0.13])
+def test_a_resumed_stream_goes_on_with_the_very_next_sample(config, block_s, tmp_path):
+    generator = make_generator(config)
+    options = {
+        "temperature": [Schedule((0.0, 1.0), (0.5, 2.0)), 1.0, 0.9],
+        "top_p": 0.9,
+        "prompt": np.linspace(-0.9, 0.9, 11),
+    }
+    stream = generator.stream(jax.random.key(3), 3, block_s, **options)
+    for _ in range(3):
+        next(stream)
+    stream.save(tmp_path / "state.npz")
+    expected = [(next(stream), stream.bits) for _ in range(5)]
+    resumed = make_generator(config).resume(tmp_path / "state.npz")
+    for block, bits in expected:
+        np.testing.assert_array_equal(next(resumed), block)
+        np.testing.assert_array_equal(resumed.bits, bits)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_a_stream_may_be_resumed_on_other_devices(tmp_path):
+    with jax.enable_x64():
+        eight = make_generator(devices=jax.devices())
+        stream = eight.stream(jax.random.key(3), 5, 0.1)
+        next(stream)
+        stream.save(tmp_path / "state.npz")
+        resumed = make_generator(devices=jax.devices()[:2]).resume(tmp_path / "state.npz")
+        np.testing.assert_array_equal(next(resumed)[:, :5], next(stream)[:, :5])
+
+
+def test_saving_changes_nothing(tmp_path):
+    undisturbed = make_generator().stream(jax.random.key(3), 2, 0.07)
+    stream = make_generator().stream(jax.random.key(3), 2, 0.07)
+    for number in range(4):
+        np.testing.assert_array_equal(next(stream), next(undisturbed))
+        stream.save(tmp_path / f"{number}.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.npz", r"none\.npz: cannot be read \(No such file"),
+        ("text.npz", r"text\.npz: is not a saved state, or damaged"),
+        ("cut.npz", r"cut\.npz: is not a saved state, or damaged"),
+        ("other.npz", r"other\.npz: is not a saved state, or damaged"),
+        ("state.npz", r"state\.npz: is the state of another model or checkpoint"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_named(tmp_path, name, message):
+    make_generator().stream(jax.random.key(3), 2, 0.07).save(tmp_path / "state.npz")
+    content = (tmp_path / "state.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.npz").write_text("no state")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match=message):
+        make_generator(seed=1).resume(tmp_path / name)
+
+
+def test_noise_depends_on_key_and_position_only():
+    keys = jax.random.split(jax.random.key(0), 3)
+    position = jnp.array([0, 5, 2**32 - 2], jnp.uint32)
+    whole = block_noise(keys, position, 6, 4)
+    assert whole.shape == (3, 24)
+    later = block_noise(keys[1:], position[1:] + jnp.uint32(4), 2, 4)
+    np.testing.assert_array_equal(later, whole[1:, 16:])
+    assert len(np.unique(whole)) == whole.size
+    assert 0 <= whole.min() < whole.max() < 1
