@@ -1,4 +1,4 @@
-"""Measures how fast this machine is at what training consists of.
+"""Measures how fast this machine trains and samples, and how far that is from what it can do.
 
     python -m experiments.benchmark --what=train --batch_size=16
 
@@ -9,7 +9,13 @@ the FLOP per second of their matrix products with what large products reach in t
 
 writes a synthetic dataset of 100 hours to a temporary folder (TMPDIR says where; it takes 115 MB
 an hour), opens it and reads training segments, as training does. With --data_path it reads a
-dataset of yours. The last line is a JSON object.
+dataset of yours.
+
+    python -m experiments.benchmark --what=sample
+
+samples from the original's best 3-tier model, one sequence and sixteen at once, and compares the
+bytes per second of weights that it reads with what the memory delivers in the same run. --recipe
+takes another model. The last line is a JSON object.
 """
 
 import importlib
@@ -18,23 +24,32 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
+from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import cli
 from samplernn_jax.config import ExperimentConfig, ModelConfig
 from samplernn_jax.data import benchmark as data_benchmark
+from samplernn_jax.sampling import benchmark as sampling_benchmark
 from samplernn_jax.training import benchmark as training_benchmark
+
+_SAMPLE_RATE_HZ = 16_000
+"""What real time is, for sample."""
 
 _RECIPES = Path(__file__).parent.parent / "configs"
 
 _WHAT = flags.DEFINE_enum(
     "what",
     "train",
-    ["train", "data"],
-    "train: training steps. data: opening and reading a dataset.",
+    ["train", "data", "sample"],
+    "train: training steps. data: opening and reading a dataset. sample: sampling.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", None, "Rows of a batch. Default: the recipe's, or 128.", lower_bound=1
+    "batch_size",
+    None,
+    "Rows of a batch, or sequences. Default: the recipe's, or 128; 1 and 16 for sample.",
+    lower_bound=1,
 )
 _SEQ_LEN = flags.DEFINE_integer(
     "seq_len", None, "Targets of a segment. Default: the recipe's, or 512.", lower_bound=1
@@ -42,8 +57,9 @@ _SEQ_LEN = flags.DEFINE_integer(
 _SECONDS = flags.DEFINE_float("seconds", 5.0, "How long each runs.", lower_bound=0.1)
 _RECIPE = flags.DEFINE_multi_string(
     "recipe",
-    ["music_2tier", "music_3tier"],
-    "For train: the name of a recipe in configs/. May be given several times.",
+    None,
+    "For train and sample: the name of a recipe in configs/. May be given several times. Default: "
+    "music_2tier and music_3tier for train, music_3tier for sample.",
 )
 _DATA_PATH = flags.DEFINE_string(
     "data_path", None, "For data: a dataset to read, instead of a synthetic one."
@@ -55,7 +71,17 @@ _HOURS = flags.DEFINE_float(
 
 def main() -> None:
     """Measures, then prints the figures."""
-    results = [_data()] if _WHAT.value == "data" else [_train(name) for name in _RECIPE.value]
+    if _WHAT.value == "data":
+        results = [_data()]
+    elif _WHAT.value == "train":
+        results = [_train(name) for name in _RECIPE.value or ["music_2tier", "music_3tier"]]
+    else:
+        batch_sizes = [_BATCH_SIZE.value] if _BATCH_SIZE.value else [1, 16]
+        results = [
+            _sample(name, batch_size)
+            for name in _RECIPE.value or ["music_3tier"]
+            for batch_size in batch_sizes
+        ]
     print(json.dumps({"results": results}))
 
 
@@ -82,11 +108,37 @@ def _data() -> dict[str, Any]:
     return {"what": "data", **result}
 
 
-def _train(name: str) -> dict[str, Any]:
+def _recipe(name: str) -> dict[str, Any]:
     if not (_RECIPES / f"{name}.py").is_file():
         raise ValueError(f"recipe={name}: must be the name of a recipe in {_RECIPES}")
     values = importlib.import_module(f"configs.{name}").get_config().to_dict()
     values["data"] |= {"path": "random"}  # no dataset is read
+    return values
+
+
+def _sample(name: str, batch_size: int) -> dict[str, Any]:
+    model = ExperimentConfig.from_mapping(_recipe(name)).model
+    with tempfile.TemporaryDirectory() as cache:  # so that the first compilation is one
+        jax.config.update("jax_compilation_cache_dir", cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        compilation_cache.reset_cache()
+        result = sampling_benchmark.measure(model, batch_size, _SAMPLE_RATE_HZ, _SECONDS.value)
+    print(
+        f"{name}, {batch_size} at once on {result['devices']}: "
+        f"{result['samples_per_s_per_sequence']:,.0f} samples/s each, "
+        f"{result['samples_per_s_total']:,.0f} in all, {result['real_time_factor']:.3g} times "
+        f"real time at {_SAMPLE_RATE_HZ:,} Hz; a sample reads "
+        f"{result['weight_bytes_per_sample'] / 1e6:.1f} of {result['weight_bytes'] / 1e6:.1f} MB "
+        f"of weights, {result['bandwidth_ratio']:.0%} of "
+        f"{result['bandwidth_bytes_per_s'] / 1e9:.1f} GB/s; {result['matmul_ratio']:.0%} of the "
+        f"FLOP/s of large products; compiled in {result['compile_s']:.1f} s, from the cache in "
+        f"{result['cached_compile_s']:.1f} s"
+    )
+    return {"what": "sample", "config": name, **result}
+
+
+def _train(name: str) -> dict[str, Any]:
+    values = _recipe(name)
     if _BATCH_SIZE.value:
         values["data"]["batch_size"] = _BATCH_SIZE.value
     if _SEQ_LEN.value:

@@ -5,11 +5,15 @@ from samplernn_jax.config import ModelConfig
 from samplernn_jax.losses import bits_per_sample
 from samplernn_jax.model import SampleRNN
 from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sampling.priming import Prompt
+from samplernn_jax.sampling.schedules import Schedule
 
 __all__ = [
     "Generator",
     "ModelConfig",
+    "Prompt",
     "SampleRNN",
+    "Schedule",
     "audio",
     "bits_per_sample",
     "interop",

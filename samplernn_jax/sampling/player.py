@@ -22,8 +22,9 @@ def play(
 ) -> int:
     """Writes a stream as 16-bit samples, its sequences as channels, until it is to stop.
 
-    Every block is handed over whole. Where the output can be sought, as a file can, the header
-    says in the end how much there is; a pipe's header promises as much as it can.
+    Every block is handed over whole. The header says how much there is. Where that is not known
+    it promises as much as it can, and is written again in the end if the output can be sought, as
+    a file can.
 
     Args:
         stream: what to play.
@@ -39,7 +40,8 @@ def play(
     done = 0
     with contextlib.suppress(BrokenPipeError):  # the player was closed
         if has_header:
-            output.write(_wav_header(channels, rate, _UNKNOWN_SIZE))
+            size = _UNKNOWN_SIZE if num_samples is None else 2 * num_samples * channels
+            output.write(_wav_header(channels, rate, min(size, _UNKNOWN_SIZE)))
         while done != num_samples and not should_stop():
             block = next(stream)[:, : None if num_samples is None else num_samples - done]
             samples = np.round(block.T * (2**15 - 1)).astype("<i2")

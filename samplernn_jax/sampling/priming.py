@@ -98,6 +98,9 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
         notes.append(
             f"{name} was resampled from {stream.sample_rate_hz} Hz to the model's {sample_rate_hz}"
         )
+    length_s = len(tokens) / sample_rate_hz
+    if prompt.duration_s is not None and length_s < 0.99 * prompt.duration_s:
+        notes.append(f"{name} has no more than {length_s:.3f} s from {prompt.start_s:g} s on")
     if len(tokens) < config.overlap:
         notes.append(
             f"{name} has {len(tokens)} samples, less than the {config.overlap} that the model "

@@ -1,13 +1,10 @@
 """How fast a training step is, and how far that is from what the device can do."""
 
-import math
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from samplernn_jax import hardware
 from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig, ModelConfig
 from samplernn_jax.parallel import (
@@ -19,9 +16,6 @@ from samplernn_jax.parallel import (
 from samplernn_jax.rnn import RNN_TYPES
 from samplernn_jax.training import plan
 from samplernn_jax.training.step import init_state, map_train_step
-
-_MATMUL_SIZE = 2048
-_MATMUL_ROUNDS = 5
 
 
 def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
@@ -45,7 +39,7 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
     train_step = map_train_step(config, mesh)
     cost = plan.cost_of_call(train_step, config, mesh)
-    matmul = _matmul_flop_per_s() * mesh.size
+    matmul = hardware.matmul_flop_per_s() * mesh.size
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
     carry = shard_rows(mesh, initial_carry(config.model, params, config.data.batch_size))
@@ -55,7 +49,9 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
         (state, _), carry = train_step(position[0], position[1], segment)
         return state, carry
 
-    seconds_per_step = _time(run, (state, carry), seconds) / config.parallel.steps_per_call
+    seconds_per_step = (
+        hardware.seconds_per_call(run, (state, carry), seconds) / config.parallel.steps_per_call
+    )
     samples = config.data.batch_size * config.data.seq_len
     flop = flop_per_sample(config.model, samples)
     achieved = flop * samples / seconds_per_step
@@ -120,26 +116,3 @@ def _rnn(config: ModelConfig, inputs: int, every: int, input_is_data: bool) -> f
     if config.skip_conn:
         total += config.n_rnn * _product(dim, dim, every)
     return total
-
-
-def _time(run: Callable[[Any], Any], value: Any, seconds: float) -> float:
-    """Seconds per call of a function of its own result, at least three calls after a first one."""
-    value = jax.block_until_ready(run(value))
-    began, calls = time.perf_counter(), 0
-    while calls < 3 or time.perf_counter() - began < seconds:
-        value = jax.block_until_ready(run(value))
-        calls += 1
-    return (time.perf_counter() - began) / calls
-
-
-def _matmul_flop_per_s() -> float:
-    """What one device reaches in products of large float32 matrices: the best of a few."""
-    size = _MATMUL_SIZE
-    matrix = jax.random.normal(jax.random.key(0), (size, size)) / math.sqrt(size)
-    multiply = jax.jit(lambda x: jnp.dot(x, matrix))
-    value, best = jax.block_until_ready(multiply(matrix)), math.inf
-    for _ in range(_MATMUL_ROUNDS):
-        began = time.perf_counter()
-        value = jax.block_until_ready(multiply(value))
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best

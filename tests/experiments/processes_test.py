@@ -4,10 +4,12 @@ import json
 import signal
 import socket
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import soundfile
 
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.training.checkpoint import restore_params
@@ -147,3 +149,24 @@ def test_flags_that_do_not_go_together_are_one_sentence(dataset, tmp_path, flags
     assert code == 2
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
+
+
+def test_two_processes_share_the_sequences(dataset, tmp_path):
+    run_well(*training(tmp_path / "run", dataset, 10))
+    sampling = ("experiments.sample", f"--workdir={tmp_path / 'run'}", "--num_sequences=5")
+    options = ("--duration_s=0.2", "--nopictures", "--temperature=0.8,0.9,1,1.1,1.2")
+    alone = run_well(*sampling, *options, f"--output={tmp_path / 'alone'}").splitlines()
+    together = [
+        line
+        for output in run_all(2, 2, *sampling, *options, f"--output={tmp_path / 'together'}")
+        for line in output.splitlines()
+        if line.endswith(".wav")
+    ]
+    assert len(alone) == len(together) == 5
+    for a, b in zip(alone, together, strict=True):
+        a, b = Path(a), Path(b)
+        assert a.name == b.name
+        one, other = soundfile.read(a)[0], soundfile.read(b)[0]
+        np.testing.assert_array_equal(one[:200], other[:200])  # until rounding decides otherwise
+    recipes = sorted(path.name for path in (tmp_path / "together").glob("*.json"))
+    assert [name[-15:] for name in recipes] == ["_process_0.json", "_process_1.json"]

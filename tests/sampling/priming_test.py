@@ -108,6 +108,8 @@ def test_what_the_user_may_not_have_meant_is_noted():
         "prompt array has 2 samples, less than the 4 that the model looks back on, so silence "
         "comes before it",
     )
+    (cut,) = hear(Prompt(np.full(RATE, 0.5), None, 0.9, 0.2), TINY, RATE).notes
+    assert cut == "prompt array has no more than 0.100 s from 0.9 s on"
     (silent,) = hear(np.full(9, 0.01), TINY, RATE).notes
     assert silent == "prompt array is silent for the model, which has 16 levels"
 

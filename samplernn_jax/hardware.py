@@ -1,0 +1,67 @@
+"""What this machine can do, for benchmarks to compare with."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_MATMUL_SIZE = 2048
+_ROUNDS = 5
+_ROW = 1024
+
+
+def seconds_per_call(run: Callable[[Any], Any], value: Any, seconds: float) -> float:
+    """Of a function of its own result, at least three calls after a first one.
+
+    Args:
+        run: the function.
+        value: its first argument.
+        seconds: how long to call it.
+    """
+    value = jax.block_until_ready(run(value))
+    began, calls = time.perf_counter(), 0
+    while calls < 3 or time.perf_counter() - began < seconds:
+        value = jax.block_until_ready(run(value))
+        calls += 1
+    return (time.perf_counter() - began) / calls
+
+
+def matmul_flop_per_s() -> float:
+    """What one device reaches in products of large float32 matrices: the best of a few."""
+    size = _MATMUL_SIZE
+    matrix = jax.random.normal(jax.random.key(0), (size, size)) / math.sqrt(size)
+    multiply = jax.jit(lambda x: jnp.dot(x, matrix))
+    return 2 * size**3 / _best_of_a_few(multiply, matrix)
+
+
+def bandwidth_bytes_per_s(num_bytes: int) -> float:
+    """How fast one device reads so many bytes again and again: the best of a few.
+
+    By what sampling does with them: float32 matrices times a vector.
+
+    Args:
+        num_bytes: the working set; rounded to whole matrices of 4 MiB.
+    """
+    num_matrices = max(1, round(num_bytes / (4 * _ROW**2)))
+    keys = jax.random.split(jax.random.key(0), num_matrices)
+    matrices = [jax.random.normal(key, (_ROW, _ROW)) for key in keys]
+
+    @jax.jit
+    def read(x: jax.Array) -> jax.Array:
+        for matrix in matrices:
+            x = jnp.tanh(matrix @ x)
+        return x
+
+    return num_matrices * 4 * _ROW**2 / _best_of_a_few(read, jnp.ones((_ROW, 1)))
+
+
+def _best_of_a_few(run: Callable[[jax.Array], jax.Array], value: jax.Array) -> float:
+    value, best = jax.block_until_ready(run(value)), math.inf
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        value = jax.block_until_ready(run(value))
+        best = min(best, time.perf_counter() - began)
+    return best
