@@ -315,6 +315,7 @@ def test_a_stream_is_stopped_saved_and_resumed_to_the_sample(workdir, tmp_path):
     assert soundfile.info(tmp_path / "whole.wav").frames == len(joined) // 2
 
 
+@pytest.mark.slow
 def test_a_stream_ends_when_its_player_is_closed(workdir):
     process = start("experiments.sample", f"--workdir={workdir}", "--stream", text=False)
     with process:
@@ -409,11 +410,11 @@ MISTAKES = {
 }
 
 
-# Each starts a process; of three, two are left to CI.
+# Each starts a process; of six, five are left to CI.
 @pytest.mark.parametrize(
     "mistake",
     [
-        mistake if number % 3 == 0 else pytest.param(mistake, marks=pytest.mark.slow)
+        mistake if number % 6 == 0 else pytest.param(mistake, marks=pytest.mark.slow)
         for number, mistake in enumerate(MISTAKES)
     ],
 )

@@ -28,15 +28,20 @@ FOLDINGS = {
     "WaveNet's layers without activation": dataclasses.replace(
         TINY_WAVENET, output_activation="none"
     ),
-    **GRID,
 }
+
+
+def slow(values):
+    return [pytest.param(value, id=name, marks=pytest.mark.slow) for name, value in values.items()]
 
 
 @pytest.mark.parametrize(
     ("precision", "tolerance"),
     [pytest.param("float32", 3e-5, id="float32"), pytest.param("float64", 1e-12, id="float64")],
 )
-@pytest.mark.parametrize("config", FOLDINGS.values(), ids=FOLDINGS.keys())
+@pytest.mark.parametrize(
+    "config", [pytest.param(config, id=name) for name, config in FOLDINGS.items()] + slow(GRID)
+)
 def test_folding_changes_no_logit(config, precision, tolerance):
     with jax.enable_x64(precision == "float64"):
         params = jax.tree.map(lambda x: jnp.asarray(x, precision), random_params(config))

@@ -15,8 +15,16 @@ def make_generator(config=TINY, seed=0, devices=None):
     return Generator(config, random_params(config, seed), RATE, devices=devices)
 
 
-@pytest.mark.parametrize("config", [TINY, VARIANTS["1tier"], VARIANTS["4tier_lstm"], TINY_WAVENET])
-@pytest.mark.parametrize("block_s", [0.05, 0.13])
+@pytest.mark.parametrize(
+    ("config", "block_s"),
+    [
+        (TINY, 0.05),
+        (TINY_WAVENET, 0.13),
+        pytest.param(TINY, 0.13, marks=pytest.mark.slow),
+        pytest.param(VARIANTS["1tier"], 0.05, marks=pytest.mark.slow),
+        pytest.param(VARIANTS["4tier_lstm"], 0.13, marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_stream_goes_on_with_the_very_next_sample(config, block_s, tmp_path):
     generator = make_generator(config)
     options = {
