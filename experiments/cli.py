@@ -74,6 +74,13 @@ def _kind_of_cpu() -> str:
     return hashlib.sha256(features.encode()).hexdigest()[:8]
 
 
+def refuse_unless(condition: bool, why: str, *names: str) -> None:
+    """Raises ValueError where one of the named flags is given, unless the condition holds."""
+    for name in names:
+        if flags.FLAGS[name].present and not condition:
+            raise ValueError(f"{name}={flags.FLAGS[name].value}: {why}")
+
+
 @contextlib.contextmanager
 def config_mistakes() -> Iterator[None]:
     """Ends the program with a sentence where ml_collections refuses a --config flag."""

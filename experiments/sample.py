@@ -135,23 +135,23 @@ def main() -> None:
 
 def _check_flags() -> None:
     """Every flag that is given has something to do."""
-    _refuse_unless(_STREAM.value, "needs --stream", "block_s", "save_state", "resume_state")
-    _refuse_unless(
+    cli.refuse_unless(_STREAM.value, "needs --stream", "block_s", "save_state", "resume_state")
+    cli.refuse_unless(
         not _STREAM.value,
         "does not go with --stream",
         *("output", "keep_prompt", "rank", "reject", "normalize", "pictures"),
     )
-    _refuse_unless(
+    cli.refuse_unless(
         bool(_PROMPT.value),
         "needs --prompt",
         *("prompt_start_s", "prompt_duration_s", "prompt_gain", "continuations", "keep_prompt"),
     )
-    _refuse_unless(
+    cli.refuse_unless(
         not _PROMPT.value,
         "does not go with --prompt, where --continuations says how many there are",
         "num_sequences",
     )
-    _refuse_unless(
+    cli.refuse_unless(
         _RESUME_STATE.value is None,
         "is determined by the state that is resumed",
         *("num_sequences", "temperature", "top_k", "top_p", "schedule", "seed", "random_state"),
@@ -168,12 +168,6 @@ def _check_flags() -> None:
         raise ValueError("stream: needs a single process")
     if jax.process_count() > 1 and (_RANK.value or _REJECT.value):
         raise ValueError("rank, reject: need a single process, as each knows its sequences only")
-
-
-def _refuse_unless(condition: bool, why: str, *names: str) -> None:
-    for name in names:
-        if flags.FLAGS[name].present and not condition:
-            raise ValueError(f"{name}={flags.FLAGS[name].value}: {why}")
 
 
 def _start(generator: Generator, block_s: float) -> Stream:
@@ -241,7 +235,7 @@ def _record(generator: Generator) -> None:
         factor = num_samples / rate / (time.monotonic() - began)
         if _NORMALIZE.value:
             takes = output.normalize(takes, _ENCODING.value)
-        paths: dict[output.Take, Path] = {}
+        paths: dict[output.Take, Path] = {}  # of those that are kept
         for take in _selected(takes):
             name = _file_name(generator, stream, take, len(paths), len(takes))
             paths[take] = take.path.replace(folder / name)
@@ -256,10 +250,14 @@ def _record(generator: Generator) -> None:
         }
         for take, path in paths.items()
     ]
+    rejected = [take.number for take in takes if take not in paths]
     name = _prefix(generator, stream.settings)
     if jax.process_count() > 1:
         name += f"_process_{jax.process_index()}"
-    write_json(folder / f"{name}.json", {**_recipe(generator, stream), "sequences": sequences})
+    write_json(
+        folder / f"{name}.json",
+        {**_recipe(generator, stream), "sequences": sequences, "rejected": rejected},
+    )
     print(*paths.values(), sep="\n")
     print(
         f"At {factor:.3g} times real time for each sequence, {factor * len(takes):.3g} in all.",
@@ -295,14 +293,8 @@ def _file_name(
 
 
 def _prefix(generator: Generator, settings: Strategy) -> str:
-    """What files are called after: the step, the strategy, the prompts and the seed."""
-    parts = [f"step_{generator.step}"]
-    for name, points in settings._asdict().items():
-        if points is not None:
-            low, high = float(points.values.min()), float(points.values.max())
-            parts.append(f"{name}_{low:g}" + (f"-{high:g}" if high > low else ""))
-    parts += [f"after_{Path(path).stem}" for path in dict.fromkeys(_PROMPT.value)]
-    return "_".join([*parts, f"seed_{_SEED.value}"])
+    prompts = [Path(path) for path in _PROMPT.value]
+    return output.prefix(generator.step, settings, prompts, _SEED.value)
 
 
 def _recipe(generator: Generator, stream: Stream) -> dict[str, Any]:

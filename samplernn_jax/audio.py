@@ -228,7 +228,13 @@ def write(
 def writer(
     path: str | Path, sample_rate_hz: int, encoding: str = "wav16"
 ) -> Iterator[Callable[[Waveform], None]]:
-    """Yields a function that appends to a mono file, which appears when all went well."""
+    """Yields a function that appends to a mono file, which appears when all went well.
+
+    Raises:
+        ValueError: there is no such encoding.
+    """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"encoding={encoding!r}: must be one of {', '.join(ENCODINGS)}")
     container, subtype = ENCODINGS[encoding]
     with (
         replace_file(Path(path)) as partial,

@@ -54,7 +54,7 @@ def bandwidth_bytes_per_s(num_bytes: int) -> float:
 
     @jax.jit
     def read(x: jax.Array, matrices: list[jax.Array]) -> jax.Array:
-        def once(_: int, x: jax.Array) -> jax.Array:
+        def once(_: Any, x: jax.Array) -> jax.Array:
             for matrix in matrices:
                 x = jnp.tanh(matrix @ x)
             return x

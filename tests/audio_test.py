@@ -71,6 +71,12 @@ def test_channels_are_mixed_down_or_picked(tmp_path):
         read_what_can_be(tmp_path / "six.wav", channel=7)
 
 
+def test_an_unknown_encoding_is_named(tmp_path):
+    with pytest.raises(ValueError, match="encoding='mp3': must be one of wav16, wav24"):
+        audio.write(tmp_path / "x.mp3", tone(1), RATE, "mp3")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_values_over_one_are_kept(tmp_path):
     soundfile.write(tmp_path / "hot.wav", tone(1, peak=3.0), RATE, subtype="FLOAT")
     assert audio.read(tmp_path / "hot.wav", RATE).max() == pytest.approx(3.0, rel=1e-3)

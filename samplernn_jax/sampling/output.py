@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from samplernn_jax import audio, plots
 from samplernn_jax.fields import require
+from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Stream
 
 _PICTURE_S = 60.0
@@ -151,6 +152,24 @@ def record(
         )
         for row, (number, path) in enumerate(zip(stream.numbers, paths, strict=True))
     ]
+
+
+def prefix(step: int | None, settings: Strategy, prompts: Sequence[Path], seed: int) -> str:
+    """What files are called after.
+
+    Args:
+        step: of the checkpoint.
+        settings: the `Points` of each; a range stands for those that differ or change.
+        prompts: the files that are continued.
+        seed: of the random numbers.
+    """
+    parts = [f"step_{step}"]
+    for name, points in settings._asdict().items():
+        if points is not None:
+            low, high = float(points.values.min()), float(points.values.max())
+            parts.append(f"{name}_{low:g}" + (f"-{high:g}" if high > low else ""))
+    parts += [f"after_{path.stem}" for path in dict.fromkeys(prompts)]
+    return "_".join([*parts, f"seed_{seed}"])
 
 
 def normalize(takes: Sequence[Take], encoding: str) -> list[Take]:

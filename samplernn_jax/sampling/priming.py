@@ -25,6 +25,9 @@ from samplernn_jax.sampling.decode import DecodeState, start
 _CHUNK_SAMPLES = 4096
 """Prompts are read in chunks of about so many samples, so that memory stays flat."""
 
+_MOST_CHANNELS = 64
+"""More than that are samples, in an array that lies on its side."""
+
 _RANDOM_STATE = 2**32 - 1
 """What is folded into a sequence's key for its initial states; frames fold in their numbers."""
 
@@ -42,7 +45,7 @@ class Prompt:
             model was trained on.
     """
 
-    audio: str | Path | np.ndarray
+    audio: str | Path | np.ndarray | jax.Array
     sample_rate_hz: int | None = None
     start_s: float = 0.0
     duration_s: float | None = None
@@ -61,7 +64,7 @@ class Prompt:
             )
 
 
-PromptLike = Prompt | str | Path | np.ndarray
+PromptLike = Prompt | str | Path | np.ndarray | jax.Array
 
 
 class Heard(NamedTuple):
@@ -84,7 +87,7 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
     """
     if not isinstance(prompt, Prompt):
         prompt = Prompt(prompt)
-    is_array = isinstance(prompt.audio, np.ndarray)
+    is_array = isinstance(prompt.audio, np.ndarray | jax.Array)
     name = f"prompt {'array' if is_array else prompt.audio}"
     try:
         with _opened(prompt, sample_rate_hz) as stream:
@@ -114,12 +117,13 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
 @contextlib.contextmanager
 def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.Stream]:
     """The part of the recording that the prompt names."""
-    if isinstance(prompt.audio, np.ndarray):
-        rate, samples = prompt.sample_rate_hz or sample_rate_hz, prompt.audio
+    if isinstance(prompt.audio, np.ndarray | jax.Array):
+        rate, samples = prompt.sample_rate_hz or sample_rate_hz, np.asarray(prompt.audio)
         require(
-            samples.ndim in (1, 2) and samples.dtype.kind == "f",
+            samples.dtype.kind == "f"
+            and (samples.ndim == 1 or (samples.ndim == 2 and samples.shape[1] <= _MOST_CHANNELS)),
             f"has shape {list(samples.shape)} and type {samples.dtype}, must be floating-point "
-            "[num_samples] or [num_samples, channels]",
+            f"[num_samples] or [num_samples, channels], at most {_MOST_CHANNELS} channels",
         )
         frames = samples.astype(np.float32)
         frames = frames[:, None] if frames.ndim == 1 else frames

@@ -277,7 +277,9 @@ def test_sample_goes_on_from_prompts_and_ranks_what_comes_out(workdir, recording
     assert [file.name[:7] for file in files] == ["rank_0_", "rank_1_", "rank_2_"]
     assert all(soundfile.info(file).frames == 4000 for file in files)
     (recipe,) = (tmp_path / "out").glob("*.json")
-    sequences = json.loads(recipe.read_text())["sequences"]
+    told = json.loads(recipe.read_text())
+    sequences = told["sequences"]
+    assert {x["number"] for x in sequences} | set(told["rejected"]) == set(range(6))
     assert [sequence["file"] for sequence in sequences] == [file.name for file in files]
     bits = [sequence["bits_per_sample"] for sequence in sequences]
     assert bits == sorted(bits)

@@ -51,7 +51,7 @@ def test_sequences_depend_neither_on_how_many_there_are_nor_on_the_devices(confi
         eight = Generator(config, params, RATE, devices=jax.devices())
         assert len(jax.devices()) == 8
         many = one.generate(key(), num_sequences=16, duration_s=0.7)
-        for number in (1, 3, 9):
+        for number in (1, 9):
             for generator in (one, eight):
                 fewer = generator.generate(key(), num_sequences=number, duration_s=0.7)
                 np.testing.assert_array_equal(fewer, many[:number])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import soundfile
 
 from samplernn_jax.sampling import output
 from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sampling.schedules import Schedule
 from tests.models import TINY, random_params
 
 RATE = 8000
@@ -68,6 +71,14 @@ def test_the_level_stays_unless_normalization_is_asked_for(generator, tmp_path):
         assert np.abs(after).max() == pytest.approx(1, abs=1e-6)
         np.testing.assert_allclose(after, before / np.abs(before).max(), atol=1e-6)
         assert soundfile.info(loud.path).subtype == "PCM_24"
+
+
+def test_names_say_step_strategy_prompts_and_seed(generator):
+    rising = Schedule((0.0, 1.0), (0.8, 1.2))
+    settings = generator.stream(jax.random.key(0), 1, 0.05, rising, top_k=40).settings
+    prompts = [Path("in/a.b.wav"), Path("in/a.b.wav"), Path("c.flac")]
+    name = output.prefix(3000, settings, prompts, 7)
+    assert name == "step_3000_temperature_0.8-1.2_top_k_40_after_a.b_after_c_seed_7"
 
 
 def test_what_was_interrupted_leaves_nothing(generator, tmp_path):

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -81,7 +82,11 @@ def test_a_prompt_may_have_any_rate_and_any_number_of_channels(tmp_path):
     expected = tone(0.5, RATE)
     stereo = np.stack([tone(0.5, 44100), tone(0.5, 44100)], axis=1)
     soundfile.write(tmp_path / "x.flac", stereo, 44100)
-    for prompt in (tmp_path / "x.flac", str(tmp_path / "x.flac"), Prompt(stereo, 44100)):
+    in_jax = jnp.asarray(stereo, jnp.float32)
+    for prompt in (
+        *(tmp_path / "x.flac", str(tmp_path / "x.flac")),
+        *(Prompt(stereo, 44100), Prompt(in_jax, 44100)),
+    ):
         waveform, notes = amplitudes(prompt)
         assert len(waveform) == len(expected)
         np.testing.assert_allclose(waveform[100:-100], expected[100:-100], atol=0.02)
@@ -122,6 +127,7 @@ def test_what_the_user_may_not_have_meant_is_noted():
         ("{tmp}/empty.wav", r"prompt .*empty\.wav: holds no audio from 0 s on"),
         (Prompt("{tmp}/x.wav", None, 2.0), r"ends after 0.500 s, must be longer than"),
         (np.zeros((2, 3, 4)), r"prompt array: has shape \[2, 3, 4\]"),
+        (np.zeros((2, 400)), r"prompt array: has shape \[2, 400\] .* at most 64 channels"),
         (
             np.zeros(3, np.int16),
             "prompt array: has shape .* and type int16, must be floating-point",
