@@ -41,7 +41,7 @@ class Schedule:
         )
 
 
-Setting = float | int | Schedule | Sequence[float | int | Schedule]
+Setting = float | int | Schedule | Sequence[float | int | Schedule] | np.ndarray | jax.Array
 """One for all sequences, or one for each."""
 
 
@@ -67,6 +67,8 @@ def points(
     Raises:
         ValueError: a value breaks the rule, or there is not one for each sequence.
     """
+    if isinstance(setting, np.ndarray | jax.Array):
+        setting = np.asarray(setting).tolist()
     each = list(setting) if isinstance(setting, Sequence) else [setting] * num_sequences
     require(
         len(each) == num_sequences,

@@ -29,6 +29,12 @@ def test_each_sequence_may_have_its_own():
     np.testing.assert_allclose(values([RISING, 0.9], [0, 2]), [[0.5, 1.0], [0.9, 0.9]], rtol=1e-6)
 
 
+def test_settings_may_be_arrays():
+    for setting in (np.array([0.5, 0.9]), jnp.array([0.5, 0.9]), [0.5, 0.9]):
+        np.testing.assert_allclose(values(setting, [0]), [[0.5], [0.9]], rtol=1e-6)
+    np.testing.assert_allclose(values(np.array(0.5), [0]), [[0.5], [0.5]])
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
