@@ -38,6 +38,7 @@ MODEL = ModelConfig(frame_sizes=(2, 8), dim=128, emb_size=32)
 def mesh():
     pytest.importorskip("libtpu", reason="the extra `tpu` is not installed")
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # there is no machine to ask where it is
+    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # two workers may describe it at a time
     slice_of_16 = topologies.get_topology_desc("v5e:4x4", platform="tpu")
     assert len(slice_of_16.devices) == 16
     return make_mesh(slice_of_16.devices)
@@ -78,13 +79,13 @@ def test_a_step_reduces_gradients_once_and_takes_over_what_is_donated(mesh, para
 
 
 def test_the_sampler_compiles_and_takes_over_its_state(mesh):
-    zeros = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), architectures.abstract_params(MODEL)
+    params = jax.tree.map(
+        lambda x: jnp.ones(x.shape, x.dtype), architectures.abstract_params(MODEL)
     )
-    folded = fold(MODEL, zeros)
+    folded = fold(MODEL, params)
     keys = jax.random.split(jax.random.key(0), mesh.size)
     context = jnp.zeros((mesh.size, MODEL.overlap), jnp.int32)
-    state = jax.eval_shape(functools.partial(start, MODEL), zeros, context, keys)
+    state = jax.eval_shape(functools.partial(start, MODEL), params, context, keys)
     points = Points(jnp.zeros((mesh.size, 1)), jnp.ones((mesh.size, 1)))
     lowered = _block_step(mesh, num_frames=16, sample_rate_hz=16_000).lower(
         replicated_shapes(mesh, folded),
