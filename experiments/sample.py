@@ -35,7 +35,7 @@ from absl import flags
 from experiments import cli, processes
 from samplernn_jax import audio
 from samplernn_jax.config import MAX_SEED
-from samplernn_jax.files import checksum, write_json
+from samplernn_jax.files import check_writable, checksum, write_json
 from samplernn_jax.sampling import output, scores
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.player import play
@@ -323,6 +323,8 @@ def _play(generator: Generator) -> None:
     """Writes to standard output until it is enough, the player is gone, or a signal comes."""
     if sys.stdout.isatty():
         raise ValueError("stream: standard output is a terminal, must be a player or a file")
+    if _SAVE_STATE.value is not None:
+        check_writable(Path(_SAVE_STATE.value))
     if _RESUME_STATE.value is None:
         stream = _start(generator, _BLOCK_S.value)
     else:
