@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Float32, Int, Int32
+from jaxtyping import Array, Float, Float32, Int, Int32, UInt32
 
 from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig
@@ -194,8 +194,7 @@ def _block_step(mesh: Mesh, num_frames: int, sample_rate_hz: int) -> Step:
     def step(folded: Folded, state: DecodeState, settings: Strategy) -> tuple[tuple, Any]:
         frame_size = state.window.shape[1]
         uniform = block_noise(state.keys, state.position, num_frames, frame_size)
-        number = jnp.arange(num_frames * frame_size)[None]
-        times_s = (state.position[:, None] * float(frame_size) + number) / sample_rate_hz
+        times_s = block_times(state.position, num_frames, frame_size) / sample_rate_hz
         strategy = Strategy(*(points and at(points, times_s) for points in settings))
         return (), decode(folded, state, (uniform, strategy), choose)
 
@@ -219,6 +218,18 @@ def block_noise(
     def frame_noise(key: Array, frame: Array) -> Array:
         return jax.random.uniform(jax.random.fold_in(key, frame), (frame_size,), jnp.float32)
 
-    frames = position[:, None] + jnp.arange(num_frames, dtype=jnp.uint32)[None]
     over_frames = jax.vmap(frame_noise, in_axes=(None, 0))
+    frames = _block_frames(position, num_frames)
     return jax.vmap(over_frames)(keys, frames).reshape(len(position), -1)
+
+
+def block_times(position: Array, num_frames: int, frame_size: int) -> Float32[Array, "batch time"]:
+    """When each sample of a block comes, in samples; rounded alike however long the blocks are."""
+    frames = _block_frames(position, num_frames)[:, :, None] * jnp.float32(frame_size)
+    within = jnp.arange(frame_size, dtype=jnp.float32)[None, None]
+    return (frames + within).reshape(len(position), -1)
+
+
+def _block_frames(position: Array, num_frames: int) -> UInt32[Array, "batch num_frames"]:
+    """The numbers of a block's top frames, modulo 2**32."""
+    return position[:, None] + jnp.arange(num_frames, dtype=jnp.uint32)[None]

@@ -5,7 +5,7 @@ import pytest
 
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
-from samplernn_jax.sampling.stream import block_noise
+from samplernn_jax.sampling.stream import block_noise, block_times
 from tests.models import TINY, TINY_WAVENET, VARIANTS, random_params
 
 RATE = 100
@@ -91,3 +91,13 @@ def test_noise_depends_on_key_and_position_only():
     np.testing.assert_array_equal(later, whole[1:, 16:])
     assert len(np.unique(whole)) == whole.size
     assert 0 <= whole.min() < whole.max() < 1
+
+
+def test_times_do_not_depend_on_the_length_of_the_blocks_even_where_float32_rounds_them():
+    position = jnp.array([0, 2**23 + 1, 2**32 - 9], jnp.uint32)
+    whole = block_times(position, 4, 8)
+    halves = [block_times(position + jnp.uint32(first), 2, 8) for first in (0, 2)]
+    np.testing.assert_array_equal(np.concatenate(halves, axis=1), whole)
+    exact = np.asarray(position, np.float64)[:, None] * 8 + np.arange(32)
+    np.testing.assert_array_equal(whole[0], exact[0])
+    np.testing.assert_allclose(whole, exact, rtol=2e-7)
