@@ -35,7 +35,7 @@ from absl import flags
 from experiments import cli, processes
 from samplernn_jax import audio
 from samplernn_jax.config import MAX_SEED
-from samplernn_jax.files import check_writable, checksum, write_json
+from samplernn_jax.files import checksum, make_folder, write_json
 from samplernn_jax.sampling import output, scores
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.player import play
@@ -224,7 +224,7 @@ def _record(generator: Generator) -> None:
         folder, len(stream.numbers), (num_samples + longest) / rate, rate, encoding
     )
     scores.without_tails([*range(len(stream.numbers))], *_fractions())
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder("output", folder)
     with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch:
         print(f"Generating {size}.", file=sys.stderr)
         began = time.monotonic()
@@ -232,7 +232,7 @@ def _record(generator: Generator) -> None:
             takes = output.record(
                 stream, Path(scratch), num_samples, encoding, _KEEP_PROMPT.value, progress
             )
-        factor = num_samples / rate / (time.monotonic() - began)
+        elapsed_s = time.monotonic() - began
         if _NORMALIZE.value:
             takes = output.normalize(takes, _ENCODING.value)
         paths: dict[output.Take, Path] = {}  # of those that are kept
@@ -259,8 +259,10 @@ def _record(generator: Generator) -> None:
         {**_recipe(generator, stream), "sequences": sequences, "rejected": rejected},
     )
     print(*paths.values(), sep="\n")
+    factor = num_samples / rate / elapsed_s
     print(
-        f"At {factor:.3g} times real time for each sequence, {factor * len(takes):.3g} in all.",
+        f"In {elapsed_s:.1f} s with compilation: {factor:.3g} times real time for each sequence, "
+        f"{factor * len(takes):.3g} in all.",
         file=sys.stderr,
     )
 
@@ -324,7 +326,9 @@ def _play(generator: Generator) -> None:
     if sys.stdout.isatty():
         raise ValueError("stream: standard output is a terminal, must be a player or a file")
     if _SAVE_STATE.value is not None:
-        check_writable(Path(_SAVE_STATE.value))
+        if (path := Path(_SAVE_STATE.value)).is_dir():
+            raise ValueError(f"save_state={path}: is a folder, must be a file")
+        make_folder("folder of save_state", path.parent)
     if _RESUME_STATE.value is None:
         stream = _start(generator, _BLOCK_S.value)
     else:

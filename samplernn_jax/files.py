@@ -1,10 +1,8 @@
 """Files: written so that nothing is ever left half-written, and told from damaged ones."""
 
 import contextlib
-import errno
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,19 +22,23 @@ def replace_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
-    """To be asked before long work whose result goes to `path`.
+def make_folder(name: str, folder: Path) -> None:
+    """Makes a folder if it is not there, before long work whose results go into it.
+
+    Args:
+        name: what the user calls it, for the message.
+        folder: the folder.
 
     Raises:
         ValueError: no file can be written there.
     """
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+        raise ValueError(
+            f"{name}={folder}: must be a folder that can be written ({error.strerror})"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 import pytest
 
-from samplernn_jax.files import check_writable, new_folder, replace_file, write_json
+from samplernn_jax.files import make_folder, new_folder, replace_file, write_json
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -23,14 +23,16 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_written_is_refused_and_another_left_as_it_was(tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused_and_another_left_as_it_was(tmp_path):
     (tmp_path / "file").write_text("x")
-    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "file" / "x", "File exists")):
-        with pytest.raises(ValueError, match=f"{path}: cannot be written .{why}"):
-            check_writable(path)
-    for path in (tmp_path / "file", tmp_path / "new"):
-        check_writable(path)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["x"]
+    for path in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(ValueError, match=f"output={path}: must be a folder that can be wr"):
+            make_folder("output", path)
+    for path in (tmp_path, tmp_path / "new" / "sub"):
+        make_folder("output", path)
+        make_folder("output", path)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / name for name in ("file", "new", "new/sub")]
+    assert (tmp_path / "file").read_text() == "x"
 
 
 def test_a_folder_appears_when_it_is_whole_and_not_after_a_failure(tmp_path):

@@ -401,11 +401,11 @@ MISTAKES = {
         "num_sequences=3: does not go with --prompt"
     ),
     "sample --workdir={workdir} --output={tmp}/o --continuations=3": "continuations=3: needs",
-    "sample --workdir={workdir} --output={recordings}/0.wav": "0.wav",
+    "sample --workdir={workdir} --output={recordings}/0.wav": "0.wav: must be a folder that can",
     "sample --workdir={workdir}": "output: must be given, or --stream",
     "sample --workdir={workdir} --output={tmp}/o --save_state=x": "save_state=x: needs --stream",
     "sample --workdir={workdir} --stream --output={tmp}/o": "does not go with --stream",
-    "sample --workdir={workdir} --stream --save_state={tmp}": "{tmp}: cannot be written",
+    "sample --workdir={workdir} --stream --save_state={tmp}": "save_state={tmp}: is a folder",
     "sample --workdir={workdir} --stream --resume_state={tmp}/x": "{tmp}/x: cannot be read",
     "sample --workdir={workdir} --stream --resume_state=x --seed=3": "seed=3: is determined by",
     "sample --workdir={tmp}/none --output={tmp}/o": "workdir={tmp}/none: holds no training run",
