@@ -11,6 +11,7 @@ bigram table. For audio it says how likely each file is, as a whole and second b
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -70,6 +71,9 @@ flags.adopt_module_key_flags(processes)
 def main() -> None:
     """Evaluates and prints the JSON object."""
     processes.join()
+    of_split = ("split", "data_path", "normalization", "batch_size", "seq_len", "average")
+    cli.refuse_unless(not _AUDIO.value, "does not go with --audio", *of_split)
+    cli.refuse_unless(bool(_AUDIO.value), "needs --audio", "audio_gain")
     if _AUDIO.value:
         _score()
     else:
@@ -77,6 +81,8 @@ def main() -> None:
 
 
 def _score() -> None:
+    if not 0 < _AUDIO_GAIN.value < math.inf:
+        raise ValueError(f"audio_gain={_AUDIO_GAIN.value}: must be greater than 0, and finite")
     generator = Generator.from_workdir(_WORKDIR.value, _STEP.value)
     rate, files = generator.sample_rate_hz, []
     for path in _AUDIO.value:
@@ -108,12 +114,15 @@ def _evaluate() -> None:
         )
     config = _as_asked(info.config)
     check_batch_size(mesh, config.data.batch_size)
-    dataset = open_dataset(Path(_DATA_PATH.value or workdir.data_path(config)), config.data)
+    path = Path(_DATA_PATH.value or workdir.data_path(config))
+    dataset = open_dataset(path, config.data)
     if dataset.sample_rate_hz != info.sample_rate_hz:
         raise ValueError(
-            f"data_path={_DATA_PATH.value}: is at {dataset.sample_rate_hz} Hz, must be at the "
-            f"model's {info.sample_rate_hz} Hz"
+            f"data_path={path}: is at {dataset.sample_rate_hz} Hz, must be at the model's "
+            f"{info.sample_rate_hz} Hz"
         )
+    if _DATA_PATH.value is None and _NORMALIZATION.value is None:
+        workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
     split = dataset.splits[_SPLIT.value]
     step, params = restore_params(workdir, config.model, _STEP.value)
     eval_step = compile_eval_step(config, mesh)

@@ -19,8 +19,10 @@ plays for ever. Ctrl-C ends it, with --save_state=FILE so that --resume_state=FI
 
 import contextlib
 import dataclasses
+import fcntl
 import importlib.metadata
-import math
+import itertools
+import json
 import os
 import sys
 import tempfile
@@ -46,6 +48,9 @@ from samplernn_jax.sampling.stream import Stream
 from samplernn_jax.training.interruption import Interrupted, Request, noticed
 
 _SETTINGS = ("temperature", "top_k", "top_p")
+
+_OF_NO_CONSEQUENCE = {"workdir", "output", "pictures"}
+"""Flags with which files differ that differ in nothing else."""
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the audio; not with --stream.")
@@ -215,23 +220,24 @@ def _settings() -> dict[str, Setting]:
 def _record(generator: Generator) -> None:
     """Writes files, and beside them how they were made."""
     folder, rate = Path(_OUTPUT.value), generator.sample_rate_hz
-    duration_s = 5.0 if _DURATION_S.value is None else _DURATION_S.value
-    num_samples = generator.num_samples("duration_s", duration_s)
-    stream = _start(generator, duration_s / math.ceil(duration_s / _BLOCK_S.value))
+    num_samples, block_s = generator.blocks_of(
+        5.0 if _DURATION_S.value is None else _DURATION_S.value
+    )
+    stream = _start(generator, block_s)
     longest = max((len(heard) for heard in stream.prompts), default=0) if _KEEP_PROMPT.value else 0
-    encoding = "wav_float" if _NORMALIZE.value else _ENCODING.value
     size = output.check_size(
-        folder, len(stream.numbers), (num_samples + longest) / rate, rate, encoding
+        *(folder, len(stream.numbers), num_samples + longest, rate),
+        *(_ENCODING.value, _NORMALIZE.value),
     )
     scores.without_tails([*range(len(stream.numbers))], *_fractions())
     make_folder("output", folder)
+    how = _recipe(generator, stream)
+    path_of_how = folder / f"{_prefix(generator, stream.settings, _PROMPT.value)}{_share()}.json"
+    _check_same(path_of_how, how)
     with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch:
         print(f"Generating {size}.", file=sys.stderr)
         began = time.monotonic()
-        with output.progress(num_samples, rate) as progress:
-            takes = output.record(
-                stream, Path(scratch), num_samples, encoding, _KEEP_PROMPT.value, progress
-            )
+        takes = _generate(stream, Path(scratch), num_samples)
         elapsed_s = time.monotonic() - began
         if _NORMALIZE.value:
             takes = output.normalize(takes, _ENCODING.value)
@@ -239,8 +245,6 @@ def _record(generator: Generator) -> None:
         for take in _selected(takes):
             name = _file_name(generator, stream, take, len(paths), len(takes))
             paths[take] = take.path.replace(folder / name)
-    for path in paths.values() if _PICTURES.value else ():
-        output.draw(path)
     sequences = [
         {
             "file": path.name,
@@ -251,20 +255,56 @@ def _record(generator: Generator) -> None:
         for take, path in paths.items()
     ]
     rejected = [take.number for take in takes if take not in paths]
-    name = _prefix(generator, stream.settings)
-    if jax.process_count() > 1:
-        name += f"_process_{jax.process_index()}"
-    write_json(
-        folder / f"{name}.json",
-        {**_recipe(generator, stream), "sequences": sequences, "rejected": rejected},
-    )
+    write_json(path_of_how, {**how, "sequences": sequences, "rejected": rejected})
     print(*paths.values(), sep="\n")
+    for path in paths.values() if _PICTURES.value else ():
+        output.draw(path)
     factor = num_samples / rate / elapsed_s
     print(
         f"In {elapsed_s:.1f} s with compilation: {factor:.3g} times real time for each sequence, "
         f"{factor * len(takes):.3g} in all.",
         file=sys.stderr,
     )
+
+
+def _share() -> str:
+    """What the names of files end in that each process writes."""
+    return f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
+
+
+def _check_same(path: Path, how: dict[str, Any]) -> None:
+    """Raises ValueError where the folder holds something else of the same names."""
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        differing = [
+            name
+            for name in sorted({*before["flags"], *how["flags"]} - _OF_NO_CONSEQUENCE)
+            if before["flags"].get(name) != how["flags"].get(name)
+        ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{path}: is in the way and tells of no generation") from error
+    if differing:
+        raise ValueError(
+            f"{path}: is of files with the same names, which were made with another "
+            f"{' and '.join(differing)}; choose another output or seed"
+        )
+
+
+def _generate(stream: Stream, folder: Path, num_samples: int) -> list[output.Take]:
+    """Writes the files of all sequences, or none if it is interrupted."""
+    request, number = Request(), itertools.count()
+    encoding = output.EXACT if _NORMALIZE.value else _ENCODING.value
+    with noticed(request), output.progress(num_samples, stream.sample_rate_hz) as advance:
+
+        def after_block(length: int) -> None:
+            advance(length)
+            step = next(number)
+            if request.is_due(range(step, step + 1)):
+                raise Interrupted("Stopped.", request.exit_code)
+
+        return output.record(stream, folder, num_samples, encoding, _KEEP_PROMPT.value, after_block)
 
 
 def _selected(takes: list[output.Take]) -> list[output.Take]:
@@ -291,12 +331,13 @@ def _file_name(
     rank = f"rank_{place:0{len(str(total - 1))}}_" if _RANK.value else ""
     row = list(stream.numbers).index(take.number)
     settings = jax.tree.map(lambda x: x[row], stream.settings)
-    return f"{rank}{_prefix(generator, settings)}_{take.number}{take.path.suffix}"
+    prompts = _PROMPT.value and [_PROMPT.value[take.number // (_CONTINUATIONS.value or 1)]]
+    name = _prefix(generator, settings, prompts)
+    return f"{rank}{name}_{take.number}{take.path.suffix}"
 
 
-def _prefix(generator: Generator, settings: Strategy) -> str:
-    prompts = [Path(path) for path in _PROMPT.value]
-    return output.prefix(generator.step, settings, prompts, _SEED.value)
+def _prefix(generator: Generator, settings: Strategy, prompts: list[str]) -> str:
+    return output.prefix(generator.step, settings, [*map(Path, prompts)], _SEED.value)
 
 
 def _recipe(generator: Generator, stream: Stream) -> dict[str, Any]:
@@ -306,7 +347,7 @@ def _recipe(generator: Generator, stream: Stream) -> dict[str, Any]:
     return {
         "flags": {flag.name: flag.value for flag in of_command if flag.value is not None},
         "step": generator.step,
-        "weights_sha256": stream.fingerprint(),
+        "model_sha256": stream.fingerprint,
         "sample_rate_hz": generator.sample_rate_hz,
         "model": dataclasses.asdict(generator.config),
         "settings": {
@@ -346,6 +387,7 @@ def _play(generator: Generator) -> None:
             stream,
             pipe,
             _ENCODING.value == "wav16",
+            pipe.seekable() and not fcntl.fcntl(pipe, fcntl.F_GETFL) & os.O_APPEND,
             num_samples,
             lambda: request.is_due(range(0)),
         )

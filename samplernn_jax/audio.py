@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,8 +34,8 @@ _SHORTER_THAN_HEADER = re.compile(r"(?:data|SSND|Data Size) +: (\d+) \(should be
 _LENGTH_UNKNOWN = 2**31 - 2**16
 _FRAMES_UNKNOWN = 2**62
 
-_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1000, 2**20
-
+SAMPLE_RATES_HZ = 1000, 2**20
+"""The lowest and the highest that a recording may have."""
 
 ENCODINGS = {
     "wav16": ("WAV", "PCM_16"),
@@ -57,12 +58,14 @@ class Stream(NamedTuple):
         num_channels: of the recording.
         blocks: its consecutive pieces; taking the next one may raise ValueError.
         num_frames: as many as the file says it holds.
+        first_frame: where in the recording the pieces begin.
     """
 
     sample_rate_hz: int
     num_channels: int
     blocks: Iterator[Frames]
     num_frames: int = 0
+    first_frame: int = 0
 
 
 def extensions() -> frozenset[str]:
@@ -84,12 +87,15 @@ def open_stream(path: Path, start: int = 0, num_frames: int | None = None) -> It
         ValueError: the file cannot be read; from the blocks, DamagedError where it is cut short.
     """
     with _open_file(path) as raw, _decoder(raw) as file:
-        if not _LOWEST_RATE_HZ <= file.samplerate <= _HIGHEST_RATE_HZ:
+        if not SAMPLE_RATES_HZ[0] <= file.samplerate <= SAMPLE_RATES_HZ[1]:
             raise ValueError(f"cannot be true: its header says {file.samplerate} Hz")
         if start:
-            file.seek(start)
+            try:
+                file.seek(start)
+            except soundfile.LibsndfileError as error:
+                raise DamagedError(f"is damaged ({error.error_string})") from error
         blocks = _blocks(file, start, num_frames)
-        yield Stream(file.samplerate, file.channels, blocks, _promised_frames(file))
+        yield Stream(file.samplerate, file.channels, blocks, _promised_frames(file), start)
 
 
 class _SoundFile(soundfile.SoundFile):
@@ -109,9 +115,13 @@ def _open_file(path: Path) -> BinaryIO:
         raw = path.open("rb")
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
-    if os.fstat(raw.fileno()).st_size == 0:
+    status = os.fstat(raw.fileno())
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         raw.close()
-        raise ValueError("is empty (0 bytes)")
+        is_file = stat.S_ISREG(status.st_mode)
+        raise ValueError(
+            "is empty (0 bytes)" if is_file else "must be a file, not a pipe or device"
+        )
     return raw
 
 
@@ -144,7 +154,7 @@ def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Fr
     if position < min(stop, _promised_frames(file)):
         raise DamagedError(f"ends early, its header promises {file.frames} frames")
     shorter = _SHORTER_THAN_HEADER.search(file.extra_info)
-    if shorter and int(shorter[2]) < int(shorter[1]) < _LENGTH_UNKNOWN:
+    if position < stop and shorter and int(shorter[2]) < int(shorter[1]) < _LENGTH_UNKNOWN:
         raise DamagedError(f"ends early, its header promises {shorter[1]} bytes of audio")
 
 
@@ -176,7 +186,7 @@ def resampled(stream: Stream, sample_rate_hz: int, channel: int = 0) -> Iterator
     if channel > stream.num_channels:
         raise ValueError(f"has {stream.num_channels} channels, so there is no channel={channel}")
     resampler = soxr.ResampleStream(stream.sample_rate_hz, sample_rate_hz, 1, dtype="float32")
-    position, damage = 0, None
+    position, damage = stream.first_frame, None
     try:
         for frames in stream.blocks:
             mono = frames[:, channel - 1] if channel else frames.mean(axis=1, dtype=np.float32)
@@ -231,18 +241,21 @@ def writer(
     """Yields a function that appends to a mono file, which appears when all went well.
 
     Raises:
-        ValueError: there is no such encoding.
+        ValueError: there is no such encoding, or the file cannot be written.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding={encoding!r}: must be one of {', '.join(ENCODINGS)}")
     container, subtype = ENCODINGS[encoding]
-    with (
-        replace_file(Path(path)) as partial,
-        soundfile.SoundFile(
-            partial, "w", sample_rate_hz, channels=1, format=container, subtype=subtype
-        ) as file,
-    ):
-        yield file.write
+    try:
+        with (
+            replace_file(Path(path)) as partial,
+            soundfile.SoundFile(
+                partial, "w", sample_rate_hz, channels=1, format=container, subtype=subtype
+            ) as file,
+        ):
+            yield file.write
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path}: cannot be written ({error.error_string})") from error
 
 
 def suffix(encoding: str) -> str:

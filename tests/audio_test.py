@@ -1,3 +1,6 @@
+import os
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import soundfile
@@ -149,6 +152,48 @@ def test_a_part_of_a_file_is_read(tmp_path):
     with audio.open_stream(tmp_path / "x.wav", start=100, num_frames=50) as stream:
         part = np.concatenate(list(audio.resampled(stream, RATE)))
     np.testing.assert_array_equal(part, audio.read(tmp_path / "x.wav", RATE)[100:150])
+
+
+def test_a_part_that_is_whole_is_read_of_a_file_that_was_cut(tmp_path):
+    soundfile.write(tmp_path / "x.wav", tone(2), RATE)
+    content = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(content[: len(content) // 2])
+    with audio.open_stream(tmp_path / "x.wav", num_frames=100) as stream:
+        assert len(np.concatenate(list(audio.resampled(stream, RATE)))) == 100
+    with (
+        audio.open_stream(tmp_path / "x.wav", num_frames=2 * RATE) as stream,
+        pytest.raises(audio.DamagedError, match="ends early"),
+    ):
+        list(audio.resampled(stream, RATE))
+
+
+def test_a_part_behind_the_damage_is_refused(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 4 * RATE)
+    soundfile.write(tmp_path / "x.flac", noise, RATE)
+    content = (tmp_path / "x.flac").read_bytes()
+    (tmp_path / "x.flac").write_bytes(content[: len(content) // 4])
+    with (
+        pytest.raises(ValueError, match="is damaged"),
+        audio.open_stream(tmp_path / "x.flac", start=3 * RATE) as stream,
+    ):
+        list(stream.blocks)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDWR)  # or opening it would wait
+    with pytest.raises(ValueError, match="pipe: must be a file, not a pipe or device"):
+        audio.read(tmp_path / "pipe", RATE)
+    os.close(reader)
+
+
+def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        soundfile.SoundFile, "write", Mock(side_effect=soundfile.LibsndfileError(1))
+    )
+    with pytest.raises(ValueError, match=r"x\.wav: cannot be written \(.*\)"):
+        audio.write(tmp_path / "x.wav", np.zeros(9, np.float32), RATE)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

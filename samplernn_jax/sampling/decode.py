@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Array, Int, Shaped, UInt32
 
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
 from samplernn_jax.model import Carry, Params, frame_values, initial_carry
@@ -32,8 +32,8 @@ class DecodeState(NamedTuple):
         window: int32 [batch, top_frame_size], the latest tokens; the top tier's next frame.
         carry: RNN states before that frame, as the model returns them; WaveNet's caches.
         keys: one PRNG key per sequence.
-        position: uint32 [batch], top frames decoded so far, modulo 2**32; with a key it determines
-            the noise.
+        position: uint32 [batch, 2], top frames decoded so far, in two words, the high one first;
+            with a key it determines the noise.
     """
 
     window: Array
@@ -59,7 +59,7 @@ def start(
         carry = initial_carry(config, params, len(context))
     else:
         carry = WaveNet(config).apply({"params": params}, context[:, :-1], method="caches")
-    return DecodeState(window, carry, keys, jnp.zeros(len(context), jnp.uint32))
+    return DecodeState(window, carry, keys, jnp.zeros((len(context), 2), jnp.uint32))
 
 
 def decode(
@@ -99,9 +99,17 @@ def decode(
         window.T,
         _to_carry(state.carry, memory, num_frames),
         state.keys,
-        state.position + jnp.uint32(num_frames),
+        advance(state.position, jnp.uint32(num_frames)),
     )
     return state, tokens, kept
+
+
+def advance(
+    position: UInt32[Array, "... 2"], num_frames: UInt32[Array, "..."]
+) -> UInt32[Array, "... 2"]:
+    """The positions so many frames later; the shapes in front of the words are broadcast."""
+    low = position[..., 1] + num_frames
+    return jnp.stack([position[..., 0] + (low < num_frames), low], axis=-1)
 
 
 def _frame(

@@ -1,6 +1,9 @@
 """The user's side of sampling: a trained model that turns keys into audio."""
 
+import dataclasses
 import functools
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +26,10 @@ from samplernn_jax.sampling.stream import Audio, Snapshot, Stream, Voice, load_s
 from samplernn_jax.training.workdir import Workdir
 
 _BLOCK_S = 0.5
-"""How much `generate` decodes at once, about."""
+"""How much is decoded at once where the whole is known, at most."""
+
+_LONGEST_BLOCK = 2**22
+"""Samples; a block is in memory."""
 
 
 class Generator:
@@ -112,9 +118,7 @@ class Generator:
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        num_samples = self.num_samples("duration_s", duration_s)
-        num_blocks = math.ceil(num_samples / (_BLOCK_S * self.sample_rate_hz))
-        block_s = math.ceil(num_samples / num_blocks) / self.sample_rate_hz
+        num_samples, block_s = self.blocks_of(duration_s)
         stream = self.stream(
             *(key, num_sequences, block_s, temperature, prompt),
             top_k=top_k,
@@ -130,8 +134,7 @@ class Generator:
                 f"keep_prompt=True: the prompts must be equally long, got {lengths} samples",
             )
             before = [np.stack(stream.prompts)]
-        audio = np.concatenate([next(stream) for _ in range(num_blocks)], axis=1)
-        return np.concatenate([*before, audio[:, :num_samples]], axis=1)
+        return np.concatenate([*before, *stream.blocks(num_samples)], axis=1)
 
     def stream(
         self,
@@ -169,6 +172,10 @@ class Generator:
             ValueError: an argument breaks its rule; the message names it.
         """
         block_len = self.num_samples("block_s", block_s)
+        require(
+            block_len <= _LONGEST_BLOCK,
+            f"block_s={block_s:g}: must be at most {_LONGEST_BLOCK / self.sample_rate_hz:g}",
+        )
         prompts = self._hear(prompt)
         if num_sequences is None:
             num_sequences = max(1, len(prompts))
@@ -226,7 +233,7 @@ class Generator:
             ValueError: the file is no saved stream, or of another model.
         """
         path = Path(path)
-        snapshot, block_len = load_snapshot(path, self._voice(1))
+        snapshot, block_len = load_snapshot(path, self.fingerprint)
         return Stream(self._voice(len(snapshot.tokens)), snapshot, block_len)
 
     def score(self, audio: Audio) -> Float32[np.ndarray, "num_sequences num_samples"]:
@@ -238,12 +245,35 @@ class Generator:
             audio: float32 [num_sequences, num_samples] at `sample_rate_hz`.
 
         Raises:
-            ValueError: there is nothing to score.
+            ValueError: there is nothing to score, or it is no audio.
         """
-        require(audio.size > 0, f"audio of shape {list(audio.shape)}: must not be empty")
+        require(
+            audio.ndim == 2 and audio.size > 0,
+            f"audio of shape {list(audio.shape)}: must be [num_sequences, num_samples], not empty",
+        )
+        require(bool(np.isfinite(audio).all()), "audio: holds a value that is not a finite number")
         mesh = mesh_of_rows(len(audio), self._devices)
         tokens = quantization.encode(audio, self.config.q_levels, self.config.q_type)
         return scores.teacher_forced_bits(self.config, replicate(mesh, self._params), mesh, tokens)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Tells models apart: the SHA-256 of the configuration and of all parameters."""
+        digest = hashlib.sha256(json.dumps(dataclasses.asdict(self.config)).encode())
+        for path, leaf in jax.tree.leaves_with_path(self._params):
+            digest.update(jax.tree_util.keystr(path).encode())
+            digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()
+
+    def blocks_of(self, duration_s: float) -> tuple[int, float]:
+        """The samples of a duration, and the seconds of the equal blocks that it divides into.
+
+        Raises:
+            ValueError: it is none, or without end.
+        """
+        num_samples = self.num_samples("duration_s", duration_s)
+        num_blocks = math.ceil(num_samples / (_BLOCK_S * self.sample_rate_hz))
+        return num_samples, math.ceil(num_samples / num_blocks) / self.sample_rate_hz
 
     def num_samples(self, name: str, seconds: float) -> int:
         """Of so many seconds; `name` is what the user calls them, for the message.
@@ -259,7 +289,8 @@ class Generator:
 
     def _voice(self, num_sequences: int) -> Voice:
         mesh = mesh_of_rows(num_sequences, self._devices)
-        return Voice(self.config, self.sample_rate_hz, replicate(mesh, self._folded), mesh)
+        folded = replicate(mesh, self._folded)
+        return Voice(self.config, self.sample_rate_hz, folded, mesh, self.fingerprint)
 
     def _hear(self, prompt: PromptLike | Sequence[PromptLike] | None) -> list[Heard]:
         if prompt is None:

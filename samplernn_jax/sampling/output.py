@@ -19,6 +19,12 @@ from samplernn_jax.sampling.stream import Stream
 _PICTURE_S = 60.0
 """So much of the beginning is drawn."""
 
+EXACT = "wav_float"
+"""The encoding of what is going to be written again, see `audio.ENCODINGS`."""
+
+_LONGEST_STEM = 32
+"""So many characters of a prompt's name go into the names of its continuations."""
+
 _LARGEST_WAV = 2**32 - 2**12
 """Bytes of audio; a WAV file counts them in 32 bits."""
 
@@ -60,31 +66,40 @@ class Take(NamedTuple):
     bits_over_time: tuple[float, ...]
 
 
-def check_size(folder: Path, num_sequences: int, seconds: float, rate: int, encoding: str) -> str:
+def check_size(
+    folder: Path, num_sequences: int, num_samples: int, rate: int, encoding: str, normalize: bool
+) -> str:
     """Says how much is going to be written.
 
     Args:
         folder: where; need not exist.
         num_sequences: how many files.
-        seconds: length of each, prompt included.
+        num_samples: of each, prompt included.
         rate: their sample rate in Hz.
         encoding: see `audio.ENCODINGS`.
+        normalize: whether `normalize` is going to write them, from files in `EXACT`.
 
     Raises:
         ValueError: it does not fit into a WAV file or on the disk.
     """
-    size = seconds * rate * audio.bytes_per_sample(encoding)
-    told = f"{num_sequences} x {_duration(seconds)} ({_bytes(num_sequences * size)})"
+    size = num_samples * audio.bytes_per_sample(encoding)
+    exact = num_samples * audio.bytes_per_sample(EXACT) if normalize else 0
+    total = num_sequences * size
+    told = f"{num_sequences} x {_duration(num_samples / rate)} ({_bytes(total)})"
+    limit = f"a WAV file holds {_bytes(_LARGEST_WAV)}"
     require(
         size <= _LARGEST_WAV or encoding == "flac",
-        f"duration_s={seconds:g}: {told}, a WAV file holds {_bytes(_LARGEST_WAV)}; ask for "
-        "less, or for encoding=flac",
+        f"duration_s: {told} is too long, {limit}; ask for less, or for encoding=flac",
+    )
+    require(
+        exact <= _LARGEST_WAV,
+        f"normalize: {told} is too long, {limit} of {_bytes(exact)} in {EXACT} in between",
     )
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     require(
-        num_sequences * size < free,
-        f"duration_s={seconds:g}: {told} at {rate} Hz, but {existing} has {_bytes(free)} free",
+        max(total, num_sequences * exact + size) < free,
+        f"duration_s: {told} at {rate} Hz has no room, {existing} has {_bytes(free)} free",
     )
     return told
 
@@ -110,7 +125,7 @@ def record(
     num_samples: int,
     encoding: str,
     keep_prompt: bool,
-    progress: Callable[[int], None],
+    after_block: Callable[[int], None],
 ) -> list[Take]:
     """Writes the beginning of a stream as one file for each sequence, in constant memory.
 
@@ -120,7 +135,7 @@ def record(
         num_samples: of each sequence, without the prompt.
         encoding: see `audio.ENCODINGS`.
         keep_prompt: begin with what the sequence continues.
-        progress: told how many samples of each sequence a block has.
+        after_block: told how many samples of each sequence a block has.
     """
     paths = [folder / f"{number}.{audio.suffix(encoding)}" for number in stream.numbers]
     over_time: list[np.ndarray] = []
@@ -133,16 +148,13 @@ def record(
         if keep_prompt:
             for write_block, heard in zip(writers, stream.prompts, strict=True):
                 write_block(heard)
-        done = 0
-        while done < num_samples:
-            block = next(stream)[:, : num_samples - done]
+        for block in stream.blocks(num_samples):
             for write_block, waveform in zip(writers, block, strict=True):
                 write_block(waveform)
-            length = block.shape[1]
-            bits = stream.bits[:, :length].sum(axis=1, dtype=np.float64)
-            over_time.append(bits / length)
-            total, done = total + bits, done + length
-            progress(length)
+            bits = stream.bits.sum(axis=1, dtype=np.float64)
+            over_time.append(bits / block.shape[1])
+            total += bits
+            after_block(block.shape[1])
     return [
         Take(
             int(number),
@@ -160,7 +172,7 @@ def prefix(step: int | None, settings: Strategy, prompts: Sequence[Path], seed: 
     Args:
         step: of the checkpoint.
         settings: the `Points` of each; a range stands for those that differ or change.
-        prompts: the files that are continued.
+        prompts: the files that are continued; of several their number is told.
         seed: of the random numbers.
     """
     parts = [f"step_{step}"]
@@ -168,16 +180,20 @@ def prefix(step: int | None, settings: Strategy, prompts: Sequence[Path], seed: 
         if points is not None:
             low, high = float(points.values.min()), float(points.values.max())
             parts.append(f"{name}_{low:g}" + (f"-{high:g}" if high > low else ""))
-    parts += [f"after_{path.stem}" for path in dict.fromkeys(prompts)]
+    if len(set(prompts)) == 1:
+        parts.append(f"after_{prompts[0].stem[:_LONGEST_STEM]}")
+    elif prompts:
+        parts.append(f"after_{len(set(prompts))}_prompts")
     return "_".join([*parts, f"seed_{seed}"])
 
 
 def normalize(takes: Sequence[Take], encoding: str) -> list[Take]:
-    """Writes each take again, with its largest amplitude at full scale."""
+    """Writes each take anew, with its largest amplitude at full scale, and deletes the old file."""
     louder = []
     for take in takes:
         path = take.path.with_name(f"normalized_{take.path.stem}.{audio.suffix(encoding)}")
         audio.write_loudest(take.path, path, encoding)
+        take.path.unlink()
         louder.append(take._replace(path=path))
     return louder
 
@@ -192,17 +208,18 @@ def draw(path: Path) -> None:
 def progress(num_samples: int, sample_rate_hz: int) -> Iterator[Callable[[int], None]]:
     """A bar with the real-time factor; without a terminal, a line once it is known."""
     layout = "{l_bar}{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
-    began, blocks = time.monotonic(), 0
+    began, blocks, done = time.monotonic(), 0, 0
     with tqdm(total=num_samples / sample_rate_hz, bar_format=layout, disable=None) as bar:
 
         def advance(length: int) -> None:
-            nonlocal began, blocks
+            nonlocal began, blocks, done
             bar.update(length / sample_rate_hz)
             blocks += 1
             if blocks == 1:  # which waited for the compiler
                 began = time.monotonic()
                 return
-            factor = (blocks - 1) * length / sample_rate_hz / (time.monotonic() - began)
+            done += length
+            factor = done / sample_rate_hz / (time.monotonic() - began)
             bar.set_postfix_str(f"{factor:.3g} times real time")
             if blocks == 2 and bar.disable:
                 seconds = num_samples / sample_rate_hz / factor

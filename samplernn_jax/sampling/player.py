@@ -17,39 +17,42 @@ def play(
     stream: Stream,
     output: io.BufferedIOBase,
     has_header: bool,
+    may_seek: bool,
     num_samples: int | None,
     should_stop: Callable[[], bool],
 ) -> int:
     """Writes a stream as 16-bit samples, its sequences as channels, until it is to stop.
 
     Every block is handed over whole. The header says how much there is. Where that is not known
-    it promises as much as it can, and is written again in the end if the output can be sought, as
-    a file can.
+    it promises as much as it can, and is written again in the end if it may be.
 
     Args:
         stream: what to play.
         output: receives a WAV file, or samples only.
         has_header: which of the two.
+        may_seek: whether the output is a file in which the header can be written again.
         num_samples: of each channel; None without end.
         should_stop: asked between blocks.
 
     Returns:
-        How many samples of each channel were written.
+        How many samples of each channel were handed over, the last block of a closed player too.
     """
     channels, rate = len(stream.numbers), stream.sample_rate_hz
-    done = 0
+    begins_at, done = output.tell() if may_seek else 0, 0
     with contextlib.suppress(BrokenPipeError):  # the player was closed
         if has_header:
             size = _UNKNOWN_SIZE if num_samples is None else 2 * num_samples * channels
             output.write(_wav_header(channels, rate, min(size, _UNKNOWN_SIZE)))
         while done != num_samples and not should_stop():
-            block = next(stream)[:, : None if num_samples is None else num_samples - done]
-            samples = np.round(block.T * (2**15 - 1)).astype("<i2")
+            left = stream.block_len if num_samples is None else num_samples - done
+            block = stream.take(min(stream.block_len, left))
+            done += block.shape[1]
+            # As libsndfile has it, so that a file of the same audio holds the same samples.
+            samples = np.clip(np.floor(block.T * 2**15), -(2**15), 2**15 - 1).astype("<i2")
             output.write(samples.tobytes())
             output.flush()
-            done += len(samples)
-        if has_header and output.seekable():
-            output.seek(0)
+        if has_header and may_seek:
+            output.seek(begins_at)
             output.write(_wav_header(channels, rate, min(2 * done * channels, _UNKNOWN_SIZE)))
     return done
 

@@ -56,6 +56,11 @@ class Prompt:
             0 <= self.start_s < math.inf,
             f"prompt_start_s={self.start_s}: must be at least 0, and finite",
         )
+        low, high = audio.SAMPLE_RATES_HZ
+        require(
+            self.sample_rate_hz is None or low <= self.sample_rate_hz <= high,
+            f"prompt sample_rate_hz={self.sample_rate_hz}: must be from {low} to {high}",
+        )
         for name in ("duration_s", "gain"):
             value = getattr(self, name)
             require(
@@ -121,14 +126,17 @@ def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.Stream]:
         rate, samples = prompt.sample_rate_hz or sample_rate_hz, np.asarray(prompt.audio)
         require(
             samples.dtype.kind == "f"
-            and (samples.ndim == 1 or (samples.ndim == 2 and samples.shape[1] <= _MOST_CHANNELS)),
+            and (
+                samples.ndim == 1 or (samples.ndim == 2 and 1 <= samples.shape[1] <= _MOST_CHANNELS)
+            ),
             f"has shape {list(samples.shape)} and type {samples.dtype}, must be floating-point "
-            f"[num_samples] or [num_samples, channels], at most {_MOST_CHANNELS} channels",
+            f"[num_samples] or [num_samples, channels], 1 to {_MOST_CHANNELS} channels",
         )
         frames = samples.astype(np.float32)
         frames = frames[:, None] if frames.ndim == 1 else frames
         start, stop = _part(prompt, rate)
-        yield audio.Stream(rate, frames.shape[1], iter([frames[start:stop]]), len(frames))
+        blocks = iter([frames[start:stop]])
+        yield audio.Stream(rate, frames.shape[1], blocks, len(frames), start)
         return
     path = Path(prompt.audio)
     with audio.open_stream(path) as whole:

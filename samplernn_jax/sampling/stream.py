@@ -1,8 +1,6 @@
 """An endless generation: block after block, in constant memory, saved and resumed to the sample."""
 
 import functools
-import hashlib
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +17,7 @@ from samplernn_jax.fields import require
 from samplernn_jax.files import replace_file
 from samplernn_jax.losses import token_bits
 from samplernn_jax.parallel import Step, map_step, pad_rows, shard_rows
-from samplernn_jax.sampling.decode import DecodeState, decode
+from samplernn_jax.sampling.decode import DecodeState, advance, decode
 from samplernn_jax.sampling.fold import Folded
 from samplernn_jax.sampling.schedules import Points, at
 from samplernn_jax.sampling.strategies import Strategy, sample_token
@@ -37,19 +35,14 @@ class Voice(NamedTuple):
         sample_rate_hz: of its audio.
         folded: its weights, on every device of the mesh.
         mesh: the devices over which the sequences are spread.
+        fingerprint: tells models apart.
     """
 
     config: ArchitectureConfig
     sample_rate_hz: int
     folded: Folded
     mesh: Mesh
-
-    def fingerprint(self) -> str:
-        """Tells models apart."""
-        digest = hashlib.sha256(repr(self.config).encode())
-        for leaf in jax.tree.leaves(self.folded):
-            digest.update(np.asarray(leaf).tobytes())
-        return digest.hexdigest()
+    fingerprint: str
 
 
 class Snapshot(NamedTuple):
@@ -58,14 +51,14 @@ class Snapshot(NamedTuple):
     Attributes:
         numbers: of the sequences; with the key they determine the noise.
         state: after the last block that was decoded.
-        strategy: the `Points` of each of its settings; None for one that is not used.
+        settings: the `Points` of each setting of the strategy; None for one that is not used.
         tokens: int32 [num_sequences, ...] that were decoded and not yet taken.
         bits: float32, theirs.
     """
 
     numbers: Int[np.ndarray, " num_sequences"]
     state: DecodeState
-    strategy: Strategy
+    settings: Strategy
     tokens: Int32[np.ndarray, "num_sequences time"]
     bits: Float32[np.ndarray, "num_sequences time"]
 
@@ -82,6 +75,7 @@ class Stream(Iterator[Audio]):
         notes: what the user may want to know about the prompts, a sentence each.
         bits: float32 [num_sequences, block_len], bits of each sample of the latest block under
             the model, whatever the strategy that it was drawn with.
+        fingerprint: tells models apart.
     """
 
     def __init__(
@@ -95,44 +89,59 @@ class Stream(Iterator[Audio]):
         """Continues where the snapshot was taken; `Generator.stream` makes these."""
         self.sample_rate_hz = voice.sample_rate_hz
         self.prompts, self.notes = prompts, notes
-        self.numbers, self.settings, self.block_len = snapshot.numbers, snapshot.strategy, block_len
+        self.numbers, self.settings, self.block_len = snapshot.numbers, snapshot.settings, block_len
+        self.fingerprint = voice.fingerprint
         self._voice = voice
         self._tokens, self._bits = snapshot.tokens, snapshot.bits
         self.bits = snapshot.bits[:, :0]
-        self._state, self._strategy = shard_rows(
-            voice.mesh, pad_rows(voice.mesh, (snapshot.state, snapshot.strategy))
+        self._state, self._settings = shard_rows(
+            voice.mesh, pad_rows(voice.mesh, (snapshot.state, snapshot.settings))
         )
+        self._decoded: tuple[Array, Array] | None = None  # tokens and bits, still on the devices
         num_frames = -(-block_len // voice.config.top_frame_size)
         self._step = _block_step(voice.mesh, num_frames, voice.sample_rate_hz)
 
     def __next__(self) -> Audio:
         """The next block."""
-        while self._tokens.shape[1] < self.block_len:
+        return self.take(self.block_len)
+
+    def take(self, num_samples: int) -> Audio:
+        """The next so many samples, [num_sequences, num_samples]; `bits` are theirs."""
+        while self._tokens.shape[1] < num_samples:
             self._decode()
-        length, config = self.block_len, self._voice.config
-        block, self._tokens = self._tokens[:, :length], self._tokens[:, length:]
-        self.bits, self._bits = self._bits[:, :length], self._bits[:, length:]
-        return quantization.decode(block, config.q_levels, config.q_type)
+            self._fetch()
+        block, self._tokens = self._tokens[:, :num_samples], self._tokens[:, num_samples:]
+        self.bits, self._bits = self._bits[:, :num_samples], self._bits[:, num_samples:]
+        return quantization.decode(block, self._voice.config.q_levels, self._voice.config.q_type)
+
+    def blocks(self, num_samples: int) -> Iterator[Audio]:
+        """The next so many samples in blocks, of which the last may be shorter."""
+        for first in range(0, num_samples, self.block_len):
+            yield self.take(min(self.block_len, num_samples - first))
 
     def _decode(self) -> None:
-        _, (self._state, tokens, bits) = self._step(self._voice.folded, self._state, self._strategy)
-        tokens, bits = (np.asarray(x)[: len(self.numbers)] for x in (tokens, bits))
-        self._tokens = np.concatenate([self._tokens, tokens], axis=1)
-        self._bits = np.concatenate([self._bits, bits], axis=1)
+        """Unless the last time was interrupted before the block could be fetched."""
+        if self._decoded is None:
+            _, results = self._step(self._voice.folded, self._state, self._settings)
+            self._state, self._decoded = results[0], results[1:]
 
-    def fingerprint(self) -> str:
-        """Tells models apart: the SHA-256 of configuration and weights."""
-        return self._voice.fingerprint()
+    def _fetch(self) -> None:
+        """Waits for what was decoded."""
+        if self._decoded is not None:
+            tokens, bits = (np.asarray(x)[: len(self.numbers)] for x in self._decoded)
+            tokens = np.concatenate([self._tokens, tokens], axis=1)
+            bits = np.concatenate([self._bits, bits], axis=1)
+            self._tokens, self._bits, self._decoded = tokens, bits, None
 
     def save(self, path: str | Path) -> None:
         """Writes a file from which `Generator.resume` goes on with the very next sample."""
-        rows = slice(len(self.numbers))
-        state, strategy = jax.tree.map(lambda x: x[rows], (self._state, self._strategy))
+        self._fetch()
+        state = jax.tree.map(lambda x: x[: len(self.numbers)], self._state)
         carry = state.carry
         names = carry.items() if isinstance(carry, dict) else enumerate(carry)
         arrays: dict[str, Any] = {
             "version": _FORMAT_VERSION,
-            "fingerprint": self._voice.fingerprint(),
+            "fingerprint": self.fingerprint,
             "block_len": self.block_len,
             "numbers": self.numbers,
             "window": state.window,
@@ -143,32 +152,31 @@ class Stream(Iterator[Audio]):
             "bits": self._bits,
             **{f"carry/{name}": array for name, array in names},
         }
-        for name, points in strategy._asdict().items():
+        for name, points in self.settings._asdict().items():
             if points is not None:
                 arrays |= {f"{name}/times_s": points.times_s, f"{name}/values": points.values}
         with replace_file(Path(path)) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
 
 
-def load_snapshot(path: Path, voice: Voice) -> tuple[Snapshot, int]:
+def load_snapshot(path: Path, fingerprint: str) -> tuple[Snapshot, int]:
     """What `Stream.save` wrote, and the block length.
 
     Raises:
-        ValueError: it is no such file, or is of another model.
+        ValueError: it is no such file, or is not of the model with this fingerprint.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)
-        version, fingerprint = int(arrays["version"]), str(arrays["fingerprint"])
+        version, written_by = int(arrays["version"]), str(arrays["fingerprint"])
+        snapshot, block_len = _snapshot(arrays), int(arrays["block_len"])
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except (KeyError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever the readers of zip files and arrays stumble over
         raise ValueError(f"{path}: is not a saved state, or damaged") from error
     require(version == _FORMAT_VERSION, f"{path}: has version {version}, must be {_FORMAT_VERSION}")
-    require(
-        fingerprint == voice.fingerprint(), f"{path}: is the state of another model or checkpoint"
-    )
-    return _snapshot(arrays), int(arrays["block_len"])
+    require(written_by == fingerprint, f"{path}: is the state of another model or checkpoint")
+    return snapshot, block_len
 
 
 def _snapshot(arrays: dict[str, np.ndarray]) -> Snapshot:
@@ -183,8 +191,9 @@ def _snapshot(arrays: dict[str, np.ndarray]) -> Snapshot:
         for name in Strategy._fields
         if f"{name}/values" in arrays
     }
-    strategy = Strategy(**settings)
-    return Snapshot(arrays["numbers"], state, strategy, arrays["tokens"], arrays["bits"])
+    return Snapshot(
+        arrays["numbers"], state, Strategy(**settings), arrays["tokens"], arrays["bits"]
+    )
 
 
 @functools.cache
@@ -216,7 +225,9 @@ def block_noise(
     """Uniform numbers that depend on nothing but a sequence's key and a top frame's position."""
 
     def frame_noise(key: Array, frame: Array) -> Array:
-        return jax.random.uniform(jax.random.fold_in(key, frame), (frame_size,), jnp.float32)
+        for word in frame:
+            key = jax.random.fold_in(key, word)
+        return jax.random.uniform(key, (frame_size,), jnp.float32)
 
     over_frames = jax.vmap(frame_noise, in_axes=(None, 0))
     frames = _block_frames(position, num_frames)
@@ -225,11 +236,12 @@ def block_noise(
 
 def block_times(position: Array, num_frames: int, frame_size: int) -> Float32[Array, "batch time"]:
     """When each sample of a block comes, in samples; rounded alike however long the blocks are."""
-    frames = _block_frames(position, num_frames)[:, :, None] * jnp.float32(frame_size)
+    high, low = jnp.moveaxis(_block_frames(position, num_frames).astype(jnp.float32), -1, 0)
+    first = (high * 2.0**32 + low) * frame_size
     within = jnp.arange(frame_size, dtype=jnp.float32)[None, None]
-    return (frames + within).reshape(len(position), -1)
+    return (first[:, :, None] + within).reshape(len(position), -1)
 
 
-def _block_frames(position: Array, num_frames: int) -> UInt32[Array, "batch num_frames"]:
-    """The numbers of a block's top frames, modulo 2**32."""
-    return position[:, None] + jnp.arange(num_frames, dtype=jnp.uint32)[None]
+def _block_frames(position: Array, num_frames: int) -> UInt32[Array, "batch num_frames 2"]:
+    """The positions of a block's top frames."""
+    return advance(position[:, None], jnp.arange(num_frames, dtype=jnp.uint32)[None])

@@ -256,6 +256,35 @@ def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
     assert [files[0][0].name, files[0][1].name, recipe.name] == names
 
 
+@pytest.mark.slow
+def test_sample_replaces_nothing_but_the_same(workdir, tmp_path):
+    command = ("experiments.sample", f"--workdir={workdir}", f"--output={tmp_path / 'out'}")
+    run_well(*command, "--duration_s=0.1")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    code, _, errors = run(*command, "--duration_s=0.2", "--num_sequences=2")
+    assert code == 2
+    assert "were made with another duration_s and num_sequences; choose" in errors
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    run_well(*command, "--duration_s=0.1", "--nopictures")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sample_leaves_nothing_when_it_is_stopped(workdir, number, tmp_path):
+    process = start(
+        *("experiments.sample", f"--workdir={workdir}", f"--output={tmp_path / 'out'}"),
+        "--duration_s=10000",
+    )
+    while not [*tmp_path.glob("out/.partial_*/.*")]:
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in errors
+    assert [*(tmp_path / "out").iterdir()] == []
+
+
 def test_sample_goes_on_from_prompts_and_ranks_what_comes_out(workdir, recordings, tmp_path):
     """What it says of the files is what scoring them says."""
     (tmp_path / "x.json").write_text('{"temperature": [[0, 0.5], [0.1, 1.5]]}')
@@ -294,7 +323,7 @@ def test_a_stream_is_stopped_saved_and_resumed_to_the_sample(workdir, tmp_path):
     state = tmp_path / "state.npz"
     command = ("experiments.sample", f"--workdir={workdir}", "--stream", "--encoding=raw16")
     with (tmp_path / "first.raw").open("wb") as first:
-        process = start(*command, f"--save_state={state}", "--block_s=0.05", stdout=first)
+        process = start(*command, f"--save_state={state}", "--block_s=0.07", stdout=first)
         while (tmp_path / "first.raw").stat().st_size < 5000:
             time.sleep(0.05)
             assert process.poll() is None
@@ -304,9 +333,11 @@ def test_a_stream_is_stopped_saved_and_resumed_to_the_sample(workdir, tmp_path):
     assert "goes on." in errors
     assert "Traceback" not in errors
     with (tmp_path / "second.raw").open("wb") as second:
-        process = start(*command, f"--resume_state={state}", "--duration_s=0.5", stdout=second)
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+        for seconds in ("0.1", "0.41"):
+            states = (f"--resume_state={state}", f"--save_state={state}")
+            process = start(*command, *states, f"--duration_s={seconds}", stdout=second)
+            process.communicate(timeout=60)
+            assert process.returncode == 0
     joined = (tmp_path / "first.raw").read_bytes() + (tmp_path / "second.raw").read_bytes()
     with (tmp_path / "whole.wav").open("wb") as whole:
         duration = len(joined) / 2 / 8000
@@ -409,6 +440,8 @@ MISTAKES = {
     "sample --workdir={workdir} --stream --resume_state={tmp}/x": "{tmp}/x: cannot be read",
     "sample --workdir={workdir} --stream --resume_state=x --seed=3": "seed=3: is determined by",
     "sample --workdir={tmp}/none --output={tmp}/o": "workdir={tmp}/none: holds no training run",
+    "evaluate --workdir={workdir} --audio=x --split=test": "split=test: does not go with --audio",
+    "evaluate --workdir={workdir} --audio=x --audio_gain=nan": "audio_gain=nan: must be greater",
     "evaluate --workdir={workdir} --audio={tmp}/x": "audio={tmp}/x: cannot be read",
 }
 

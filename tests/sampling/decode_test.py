@@ -36,7 +36,7 @@ def test_step_by_step_equals_teacher_forcing(config):
     generated = jnp.concatenate([first_tokens, last_tokens], axis=1)
     np.testing.assert_array_equal(generated, tokens[:, overlap:])
     np.testing.assert_array_equal(state.window, tokens[:, -overlap:])
-    np.testing.assert_array_equal(state.position, 5)
+    np.testing.assert_array_equal(state.position, [[0, 5]] * 3)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), state.carry, expected_carry
     )

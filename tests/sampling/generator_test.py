@@ -133,6 +133,8 @@ def test_a_bad_argument_is_named(generator, arguments, message):
 
 
 def test_a_bad_block_length_is_named(generator):
+    with pytest.raises(ValueError, match=r"block_s=1e\+09: must be at most 41943"):
+        generator.stream(key(), block_s=1e9)
     with pytest.raises(ValueError, match=r"block_s=0.0: must be at least one sample long"):
         generator.stream(key(), block_s=0.0)
 

@@ -65,9 +65,11 @@ def test_the_prompt_is_kept_if_it_is_to_be(generator, tmp_path):
 
 def test_the_level_stays_unless_normalization_is_asked_for(generator, tmp_path):
     takes, _ = record(generator, tmp_path, "wav_float", keep_prompt=False)
+    exact = [soundfile.read(take.path)[0] for take in takes]
     louder = output.normalize(takes, "wav24")
-    for take, loud in zip(takes, louder, strict=True):
-        before, after = soundfile.read(take.path)[0], soundfile.read(loud.path)[0]
+    assert set(tmp_path.iterdir()) == {loud.path for loud in louder}
+    for before, loud in zip(exact, louder, strict=True):
+        after = soundfile.read(loud.path)[0]
         assert np.abs(after).max() == pytest.approx(1, abs=1e-6)
         np.testing.assert_allclose(after, before / np.abs(before).max(), atol=1e-6)
         assert soundfile.info(loud.path).subtype == "PCM_24"
@@ -77,8 +79,12 @@ def test_names_say_step_strategy_prompts_and_seed(generator):
     rising = Schedule((0.0, 1.0), (0.8, 1.2))
     settings = generator.stream(jax.random.key(0), 1, 0.05, rising, top_k=40).settings
     prompts = [Path("in/a.b.wav"), Path("in/a.b.wav"), Path("c.flac")]
-    name = output.prefix(3000, settings, prompts, 7)
-    assert name == "step_3000_temperature_0.8-1.2_top_k_40_after_a.b_after_c_seed_7"
+    name = output.prefix(3000, settings, prompts[:2], 7)
+    assert name == "step_3000_temperature_0.8-1.2_top_k_40_after_a.b_seed_7"
+    assert output.prefix(3000, settings, prompts, 7) == name.replace("a.b", "2_prompts")
+    assert output.prefix(3000, settings, [], 7) == name.replace("after_a.b_", "")
+    longest = output.prefix(3000, settings, [Path("\U0001d11e" * 60 + ".wav")], 7)
+    assert len(longest.encode()) < 200
 
 
 def test_what_was_interrupted_leaves_nothing(generator, tmp_path):
@@ -91,18 +97,19 @@ def test_what_was_interrupted_leaves_nothing(generator, tmp_path):
 
 
 def test_the_size_is_told_before_anything_is_done(tmp_path):
-    told = output.check_size(tmp_path / "new" / "deeper", 4, 90.0, 16_000, "wav16")
+    told = output.check_size(tmp_path / "new" / "deeper", 4, 90 * 16_000, 16_000, "wav16", True)
     assert told == "4 x 90 s (11.5 MB)"
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
-    ("seconds", "encoding", "message"),
+    ("seconds", "encoding", "normalize", "message"),
     [
-        (1e6, "wav16", r"1 x 11.6 days \(32 GB\), a WAV file holds 4.29 GB; ask for less, or"),
-        (1e12, "flac", r"1 x 31,688.1 years \(.*\) at 16000 Hz, but .* has .* free"),
+        (10**6, "wav16", False, r"1 x 11.6 days \(32 GB\) is too long, a WAV file holds 4.29 GB; "),
+        (10**5, "flac", True, r"normalize: 1 x 27.8 hours \(3.2 GB\) is too long, .* of 6.4 GB in"),
+        (10**12, "flac", False, r"1 x 31,688.1 years \(.*\) at 16000 Hz has no room, .* free"),
     ],
 )
-def test_what_has_no_room_is_refused(tmp_path, seconds, encoding, message):
+def test_what_has_no_room_is_refused(tmp_path, seconds, encoding, normalize, message):
     with pytest.raises(ValueError, match=message):
-        output.check_size(tmp_path, 1, seconds, 16_000, encoding)
+        output.check_size(tmp_path, 1, seconds * 16_000, 16_000, encoding, normalize)

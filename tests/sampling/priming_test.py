@@ -127,12 +127,13 @@ def test_what_the_user_may_not_have_meant_is_noted():
         ("{tmp}/empty.wav", r"prompt .*empty\.wav: holds no audio from 0 s on"),
         (Prompt("{tmp}/x.wav", None, 2.0), r"ends after 0.500 s, must be longer than"),
         (np.zeros((2, 3, 4)), r"prompt array: has shape \[2, 3, 4\]"),
-        (np.zeros((2, 400)), r"prompt array: has shape \[2, 400\] .* at most 64 channels"),
+        (np.zeros((2, 400)), r"prompt array: has shape \[2, 400\] .* 1 to 64 channels"),
         (
             np.zeros(3, np.int16),
             "prompt array: has shape .* and type int16, must be floating-point",
         ),
         (np.zeros(0), "prompt array: holds no audio"),
+        (np.zeros((9, 0)), r"prompt array: has shape \[9, 0\]"),
         (np.full(9, np.nan), "prompt array: holds a value that is not a finite number"),
     ],
 )
@@ -148,11 +149,19 @@ def test_a_prompt_that_cannot_be_heard_is_named(tmp_path, prompt, message):
         hear(prompt, TINY, RATE)
 
 
+def test_where_a_prompt_is_no_number_is_told_in_the_recordings_own_time():
+    recording = np.zeros(4 * RATE)
+    recording[3 * RATE] = np.nan
+    with pytest.raises(ValueError, match=r"not a finite number, at 3\.000 s"):
+        hear(Prompt(recording, start_s=2.0), TINY, RATE)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"start_s": -1.0}, "prompt_start_s=-1.0: must be at least 0"),
         ({"duration_s": 0.0}, "prompt_duration_s=0.0: must be greater than 0"),
+        ({"sample_rate_hz": 5}, "prompt sample_rate_hz=5: must be from 1000 to 1048576"),
         ({"gain": float("inf")}, "prompt_gain=inf: must be greater than 0, and finite"),
     ],
 )

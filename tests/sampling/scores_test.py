@@ -44,9 +44,16 @@ def test_a_score_does_not_depend_on_the_devices():
     np.testing.assert_allclose(eight, one, atol=1e-5)
 
 
-def test_nothing_cannot_be_scored():
-    with pytest.raises(ValueError, match=r"audio of shape \[2, 0\]: must not be empty"):
-        Generator(TINY, random_params(TINY), RATE).score(np.zeros((2, 0), np.float32))
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros((2, 0), np.float32), r"audio of shape \[2, 0\]: must be .*, not empty"),
+        (np.full((1, 9), np.nan, np.float32), "audio: holds a value that is not a finite number"),
+    ],
+)
+def test_what_is_no_audio_cannot_be_scored(audio, message):
+    with pytest.raises(ValueError, match=message):
+        Generator(TINY, random_params(TINY), RATE).score(audio)
 
 
 def test_means_over_time_are_of_blocks():

@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
-from samplernn_jax.sampling.stream import block_noise, block_times
+from samplernn_jax.sampling.stream import Stream, block_noise, block_times
 from tests.models import TINY, TINY_WAVENET, VARIANTS, random_params
 
 RATE = 100
@@ -84,20 +86,75 @@ def test_a_state_that_does_not_fit_is_named(tmp_path, name, message):
 
 def test_noise_depends_on_key_and_position_only():
     keys = jax.random.split(jax.random.key(0), 3)
-    position = jnp.array([0, 5, 2**32 - 2], jnp.uint32)
+    position = jnp.array([[0, 0], [0, 5], [0, 2**32 - 2]], jnp.uint32)
     whole = block_noise(keys, position, 6, 4)
     assert whole.shape == (3, 24)
-    later = block_noise(keys[1:], position[1:] + jnp.uint32(4), 2, 4)
+    after_it = jnp.array([[0, 9], [1, 2]], jnp.uint32)
+    later = block_noise(keys[1:], after_it, 2, 4)
     np.testing.assert_array_equal(later, whole[1:, 16:])
     assert len(np.unique(whole)) == whole.size
     assert 0 <= whole.min() < whole.max() < 1
 
 
+def test_noise_never_begins_again():
+    keys = jnp.repeat(jax.random.split(jax.random.key(0), 1), 3)
+    position = jnp.array([[0, 0], [1, 0], [2, 0]], jnp.uint32)
+    assert len(np.unique(block_noise(keys, position, 6, 4))) == 3 * 24
+
+
 def test_times_do_not_depend_on_the_length_of_the_blocks_even_where_float32_rounds_them():
-    position = jnp.array([0, 2**23 + 1, 2**32 - 9], jnp.uint32)
-    whole = block_times(position, 4, 8)
-    halves = [block_times(position + jnp.uint32(first), 2, 8) for first in (0, 2)]
+    frames = [0, 2**23 + 1, 2**32 - 3, 5 * 2**32 + 9]
+
+    def position(first):
+        return jnp.array([divmod(frame + first, 2**32) for frame in frames], jnp.uint32)
+
+    whole = block_times(position(0), 4, 8)
+    halves = [block_times(position(first), 2, 8) for first in (0, 2)]
     np.testing.assert_array_equal(np.concatenate(halves, axis=1), whole)
-    exact = np.asarray(position, np.float64)[:, None] * 8 + np.arange(32)
+    exact = 8.0 * np.array(frames)[:, None] + np.arange(32)
     np.testing.assert_array_equal(whole[0], exact[0])
     np.testing.assert_allclose(whole, exact, rtol=2e-7)
+
+
+def test_any_number_of_samples_may_be_taken(tmp_path):
+    stream, undisturbed = (make_generator().stream(jax.random.key(3), 2, 0.07) for _ in range(2))
+    expected = np.concatenate([*undisturbed.blocks(50)], axis=1)
+    lengths = [1, 13, 7, 20]
+    parts = [stream.take(length) for length in lengths]
+    assert [part.shape[1] for part in parts] == lengths
+    assert stream.bits.shape == (2, 20)
+    stream.save(tmp_path / "state.npz")
+    parts.append(make_generator().resume(tmp_path / "state.npz").take(9))
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
+
+
+@pytest.mark.parametrize("then", ["go on", "save"])
+def test_an_interruption_while_a_block_is_decoded_loses_nothing(then, monkeypatch, tmp_path):
+    stream, undisturbed = (make_generator().stream(jax.random.key(3), 2, 0.07) for _ in range(2))
+    expected = [next(undisturbed) for _ in range(3)]
+    np.testing.assert_array_equal(next(stream), expected[0])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Stream, "_fetch", Mock(side_effect=KeyboardInterrupt))
+        for _ in range(2):
+            next(stream)
+    if then == "save":
+        stream.save(tmp_path / "state.npz")
+        stream = make_generator().resume(tmp_path / "state.npz")
+    np.testing.assert_array_equal(next(stream), expected[1])
+    np.testing.assert_array_equal(next(stream), expected[2])
+
+
+def test_a_state_with_a_damaged_byte_is_resumed_or_refused_with_a_sentence(tmp_path):
+    generator = make_generator()
+    generator.stream(jax.random.key(3), 1, 0.07).save(tmp_path / "state.npz")
+    content, refused = (tmp_path / "state.npz").read_bytes(), 0
+    for place in np.random.default_rng(0).integers(0, len(content), 300):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(place) % 8
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            generator.resume(tmp_path / "damaged.npz")
+        except ValueError as error:
+            assert "damaged.npz: is" in str(error) or "has version" in str(error)
+            refused += 1
+    assert refused > 200
