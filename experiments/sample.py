@@ -20,13 +20,16 @@ plays for ever. Ctrl-C ends it, with --save_state=FILE so that --resume_state=FI
 import contextlib
 import dataclasses
 import fcntl
+import glob
 import importlib.metadata
 import itertools
 import json
+import operator
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -231,9 +234,12 @@ def _record(generator: Generator) -> None:
     )
     scores.without_tails([*range(len(stream.numbers))], *_fractions())
     make_folder("output", folder)
-    how = _recipe(generator, stream)
+    how, names = _recipe(generator, stream), _names(generator, stream)
     path_of_how = folder / f"{_prefix(generator, stream.settings, _PROMPT.value)}{_share()}.json"
-    _check_same(path_of_how, how)
+    if path_of_how.exists():
+        _check_same(path_of_how, how)
+    else:
+        _check_free(folder, names.values())
     with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch:
         print(f"Generating {size}.", file=sys.stderr)
         began = time.monotonic()
@@ -243,8 +249,8 @@ def _record(generator: Generator) -> None:
             takes = output.normalize(takes, _ENCODING.value)
         paths: dict[output.Take, Path] = {}  # of those that are kept
         for take in _selected(takes):
-            name = _file_name(generator, stream, take, len(paths), len(takes))
-            paths[take] = take.path.replace(folder / name)
+            rank = f"rank_{len(paths):0{len(str(len(takes) - 1))}}_" if _RANK.value else ""
+            paths[take] = take.path.replace(folder / f"{rank}{names[take.number]}")
     sequences = [
         {
             "file": path.name,
@@ -273,9 +279,7 @@ def _share() -> str:
 
 
 def _check_same(path: Path, how: dict[str, Any]) -> None:
-    """Raises ValueError where the folder holds something else of the same names."""
-    if not path.exists():
-        return
+    """Raises ValueError where this file says of others that they were made in another way."""
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         differing = [
@@ -290,6 +294,13 @@ def _check_same(path: Path, how: dict[str, Any]) -> None:
             f"{path}: is of files with the same names, which were made with another "
             f"{' and '.join(differing)}; choose another output or seed"
         )
+
+
+def _check_free(folder: Path, names: Iterable[str]) -> None:
+    """Raises ValueError where one of the names is taken."""
+    for name in names:
+        for path in folder.glob(("rank_*_" if _RANK.value else "") + glob.escape(name)):
+            raise ValueError(f"{path}: is there already; choose another output or seed")
 
 
 def _generate(stream: Stream, folder: Path, num_samples: int) -> list[output.Take]:
@@ -325,15 +336,15 @@ def _fractions() -> tuple[float, float]:
     return low, high
 
 
-def _file_name(
-    generator: Generator, stream: Stream, take: output.Take, place: int, total: int
-) -> str:
-    rank = f"rank_{place:0{len(str(total - 1))}}_" if _RANK.value else ""
-    row = list(stream.numbers).index(take.number)
-    settings = jax.tree.map(lambda x: x[row], stream.settings)
-    prompts = _PROMPT.value and [_PROMPT.value[take.number // (_CONTINUATIONS.value or 1)]]
-    name = _prefix(generator, settings, prompts)
-    return f"{rank}{name}_{take.number}{take.path.suffix}"
+def _names(generator: Generator, stream: Stream) -> dict[int, str]:
+    """What the file of each sequence is called, but for its rank."""
+    names = {}
+    for row, number in enumerate(map(int, stream.numbers)):
+        settings = jax.tree.map(operator.itemgetter(row), stream.settings)
+        prompts = _PROMPT.value and [_PROMPT.value[number // (_CONTINUATIONS.value or 1)]]
+        name = _prefix(generator, settings, prompts)
+        names[number] = f"{name}_{number}.{audio.suffix(_ENCODING.value)}"
+    return names
 
 
 def _prefix(generator: Generator, settings: Strategy, prompts: list[str]) -> str:
