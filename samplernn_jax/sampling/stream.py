@@ -92,7 +92,7 @@ class Stream(Iterator[Audio]):
         self.numbers, self.settings, self.block_len = snapshot.numbers, snapshot.settings, block_len
         self.fingerprint = voice.fingerprint
         self._voice = voice
-        self._tokens, self._bits = snapshot.tokens, snapshot.bits
+        self._fetched = [(snapshot.tokens, snapshot.bits)]
         self.bits = snapshot.bits[:, :0]
         self._state, self._settings = shard_rows(
             voice.mesh, pad_rows(voice.mesh, (snapshot.state, snapshot.settings))
@@ -106,13 +106,20 @@ class Stream(Iterator[Audio]):
         return self.take(self.block_len)
 
     def take(self, num_samples: int) -> Audio:
-        """The next so many samples, [num_sequences, num_samples]; `bits` are theirs."""
-        while self._tokens.shape[1] < num_samples:
+        """The next so many samples, [num_sequences, num_samples]; `bits` are theirs.
+
+        Raises:
+            ValueError: num_samples is less than 1.
+        """
+        require(num_samples >= 1, f"num_samples={num_samples}: must be at least 1")
+        num_fetched = sum(tokens.shape[1] for tokens, _ in self._fetched)
+        while num_fetched < num_samples:
             self._decode()
-            self._fetch()
-        block, self._tokens = self._tokens[:, :num_samples], self._tokens[:, num_samples:]
-        self.bits, self._bits = self._bits[:, :num_samples], self._bits[:, num_samples:]
-        return quantization.decode(block, self._voice.config.q_levels, self._voice.config.q_type)
+            num_fetched += self._fetch()
+        tokens, bits = self._joined()
+        self._fetched = [(tokens[:, num_samples:], bits[:, num_samples:])]
+        tokens, self.bits = tokens[:, :num_samples], bits[:, :num_samples]
+        return quantization.decode(tokens, self._voice.config.q_levels, self._voice.config.q_type)
 
     def blocks(self, num_samples: int) -> Iterator[Audio]:
         """The next so many samples in blocks, of which the last may be shorter."""
@@ -125,17 +132,23 @@ class Stream(Iterator[Audio]):
             _, results = self._step(self._voice.folded, self._state, self._settings)
             self._state, self._decoded = results[0], results[1:]
 
-    def _fetch(self) -> None:
-        """Waits for what was decoded."""
-        if self._decoded is not None:
-            tokens, bits = (np.asarray(x)[: len(self.numbers)] for x in self._decoded)
-            tokens = np.concatenate([self._tokens, tokens], axis=1)
-            bits = np.concatenate([self._bits, bits], axis=1)
-            self._tokens, self._bits, self._decoded = tokens, bits, None
+    def _fetch(self) -> int:
+        """Waits for what was decoded, and gives its number of samples."""
+        if self._decoded is None:
+            return 0
+        tokens, bits = (np.asarray(x)[: len(self.numbers)] for x in self._decoded)
+        self._fetched, self._decoded = [*self._fetched, (tokens, bits)], None
+        return tokens.shape[1]
+
+    def _joined(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and bits that were fetched and not yet taken."""
+        tokens, bits = (np.concatenate(parts, axis=1) for parts in zip(*self._fetched, strict=True))
+        return tokens, bits
 
     def save(self, path: str | Path) -> None:
         """Writes a file from which `Generator.resume` goes on with the very next sample."""
         self._fetch()
+        tokens, bits = self._joined()
         state = jax.tree.map(lambda x: x[: len(self.numbers)], self._state)
         carry = state.carry
         names = carry.items() if isinstance(carry, dict) else enumerate(carry)
@@ -148,8 +161,8 @@ class Stream(Iterator[Audio]):
             "position": state.position,
             "keys": jax.random.key_data(state.keys),
             "key_impl": str(jax.random.key_impl(state.keys)),
-            "tokens": self._tokens,
-            "bits": self._bits,
+            "tokens": tokens,
+            "bits": bits,
             **{f"carry/{name}": array for name, array in names},
         }
         for name, points in self.settings._asdict().items():

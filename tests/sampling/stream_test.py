@@ -128,6 +128,12 @@ def test_any_number_of_samples_may_be_taken(tmp_path):
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), expected)
 
 
+@pytest.mark.parametrize("num_samples", [0, -1])
+def test_some_samples_must_be_taken(num_samples):
+    with pytest.raises(ValueError, match=f"num_samples={num_samples}: must be at least 1"):
+        make_generator().stream(jax.random.key(3), 1, 0.07).take(num_samples)
+
+
 @pytest.mark.parametrize("then", ["go on", "save"])
 def test_an_interruption_while_a_block_is_decoded_loses_nothing(then, monkeypatch, tmp_path):
     stream, undisturbed = (make_generator().stream(jax.random.key(3), 2, 0.07) for _ in range(2))
