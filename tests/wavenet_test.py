@@ -66,7 +66,7 @@ def test_with_caches_step_by_step_equals_teacher_forcing(config):
     np.testing.assert_allclose(run(folded, prompted, forced[:, 17:])[2], last, atol=1e-4)
     logits = jnp.concatenate([first, last], axis=1)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * max(1, np.abs(expected).max() / 10))
-    np.testing.assert_array_equal(state.position, 40)
+    np.testing.assert_array_equal(state.position, [[0, 40]] * 3)
 
 
 def test_a_step_updates_its_caches_in_place():
