@@ -20,16 +20,13 @@ plays for ever. Ctrl-C ends it, with --save_state=FILE so that --resume_state=FI
 import contextlib
 import dataclasses
 import fcntl
-import glob
 import importlib.metadata
 import itertools
-import json
 import operator
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -236,10 +233,7 @@ def _record(generator: Generator) -> None:
     make_folder("output", folder)
     how, names = _recipe(generator, stream), _names(generator, stream)
     path_of_how = folder / f"{_prefix(generator, stream.settings, _PROMPT.value)}{_share()}.json"
-    if path_of_how.exists():
-        _check_same(path_of_how, how)
-    else:
-        _check_free(folder, names.values())
+    output.check_replaceable(path_of_how, how, names.values(), _OF_NO_CONSEQUENCE)
     with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch:
         print(f"Generating {size}.", file=sys.stderr)
         began = time.monotonic()
@@ -276,31 +270,6 @@ def _record(generator: Generator) -> None:
 def _share() -> str:
     """What the names of files end in that each process writes."""
     return f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
-
-
-def _check_same(path: Path, how: dict[str, Any]) -> None:
-    """Raises ValueError where this file says of others that they were made in another way."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        differing = [
-            name
-            for name in sorted({*before["flags"], *how["flags"]} - _OF_NO_CONSEQUENCE)
-            if before["flags"].get(name) != how["flags"].get(name)
-        ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f"{path}: is in the way and tells of no generation") from error
-    if differing:
-        raise ValueError(
-            f"{path}: is of files with the same names, which were made with another "
-            f"{' and '.join(differing)}; choose another output or seed"
-        )
-
-
-def _check_free(folder: Path, names: Iterable[str]) -> None:
-    """Raises ValueError where one of the names is taken."""
-    for name in names:
-        for path in folder.glob(("rank_*_" if _RANK.value else "") + glob.escape(name)):
-            raise ValueError(f"{path}: is there already; choose another output or seed")
 
 
 def _generate(stream: Stream, folder: Path, num_samples: int) -> list[output.Take]:

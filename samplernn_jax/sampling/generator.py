@@ -10,7 +10,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float32
+from jax.sharding import Mesh
+from jaxtyping import Array, Float32, Int
 
 from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
@@ -18,6 +19,7 @@ from samplernn_jax.fields import require
 from samplernn_jax.model import Params
 from samplernn_jax.parallel import mesh_of_rows, pad_rows, replicate, shard_rows
 from samplernn_jax.sampling import scores
+from samplernn_jax.sampling.decode import DecodeState
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.priming import Heard, PromptLike, hear, initial_state
 from samplernn_jax.sampling.schedules import Points, Setting, points
@@ -177,25 +179,15 @@ class Generator:
             f"block_s={block_s:g}: must be at most {_LONGEST_BLOCK / self.sample_rate_hz:g}",
         )
         prompts = self._hear(prompt)
-        if num_sequences is None:
-            num_sequences = max(1, len(prompts))
-        require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
-        if prompts:
-            require(
-                num_sequences % len(prompts) == 0,
-                f"num_sequences={num_sequences}: must be a multiple of the {len(prompts)} prompts",
-            )
         if random_state:
             require(
                 not prompts and isinstance(self.config, ModelConfig),
                 "random_state=True: needs a model with RNNs, and no prompt, which would determine "
                 "their states",
             )
-        numbers = np.array_split(np.arange(num_sequences), part[1])[part[0]]
-        require(
-            len(numbers) > 0,
-            f"num_sequences={num_sequences}: must be one for each of {part[1]} parts",
-        )
+        if num_sequences is None:
+            num_sequences = max(1, len(prompts))
+        numbers = _numbers(num_sequences, len(prompts), part)
         strategy = jax.tree.map(
             lambda x: x[numbers], _strategy(num_sequences, temperature, top_k, top_p)
         )
@@ -204,16 +196,8 @@ class Generator:
         ]
         voice = self._voice(len(numbers))
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
-        keys = shard_rows(voice.mesh, pad_rows(voice.mesh, keys))
         tokens = [heard.tokens for heard in continued]
-        state = initial_state(
-            self.config,
-            replicate(voice.mesh, self._params),
-            voice.mesh,
-            keys,
-            tokens + tokens[-1:] * (len(keys) - len(numbers)),  # for the rows that fill up
-            random_state,
-        )
+        state = self._begun(voice.mesh, keys, tokens, random_state)
         nothing = np.zeros((len(numbers), 0), np.int32)
         return Stream(
             voice,
@@ -292,11 +276,37 @@ class Generator:
         folded = replicate(mesh, self._folded)
         return Voice(self.config, self.sample_rate_hz, folded, mesh, self.fingerprint)
 
+    def _begun(
+        self, mesh: Mesh, keys: Array, prompts: list[np.ndarray], random_state: bool
+    ) -> DecodeState:
+        """The state from which the sequences with these keys start, with rows that fill up."""
+        num_sequences, keys = len(keys), shard_rows(mesh, pad_rows(mesh, keys))
+        prompts = prompts + prompts[-1:] * (len(keys) - num_sequences)
+        params = replicate(mesh, self._params)
+        return initial_state(self.config, params, mesh, keys, prompts, random_state)
+
     def _hear(self, prompt: PromptLike | Sequence[PromptLike] | None) -> list[Heard]:
         if prompt is None:
             return []
         each = [prompt] if isinstance(prompt, PromptLike) else prompt
         return [hear(one, self.config, self.sample_rate_hz) for one in each]
+
+
+def _numbers(
+    num_sequences: int, num_prompts: int, part: tuple[int, int]
+) -> Int[np.ndarray, " in_part"]:
+    """Which of the sequences belong to a part, see `Generator.stream`."""
+    require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
+    require(
+        num_prompts == 0 or num_sequences % num_prompts == 0,
+        f"num_sequences={num_sequences}: must be a multiple of the {num_prompts} prompts",
+    )
+    index, num_parts = part
+    require(
+        num_sequences >= num_parts,
+        f"num_sequences={num_sequences}: must be one for each of {num_parts} parts",
+    )
+    return np.array_split(np.arange(num_sequences), num_parts)[index]
 
 
 def _strategy(

@@ -1,12 +1,14 @@
 """Generated sequences as files, and as a stream of bytes for a player."""
 
 import contextlib
+import glob
+import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -117,6 +119,41 @@ def _bytes(size: float | int) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.3g} TB"
+
+
+def check_replaceable(
+    path_of_how: Path, how: dict[str, Any], names: Iterable[str], of_no_consequence: Set[str]
+) -> None:
+    """Lets files be replaced only by what was made in the same way.
+
+    Args:
+        path_of_how: JSON file that tells how the files beside it were made; need not exist.
+        how: what is going to be written into it: "flags", "model_sha256", "settings", "prompts".
+        names: of the files that are going to be beside it, but for their ranks.
+        of_no_consequence: flags in which it may differ.
+
+    Raises:
+        ValueError: what is there was made in another way, or nothing tells how.
+    """
+    if not path_of_how.exists():
+        for name in names:
+            for path in path_of_how.parent.glob(f"*{glob.escape(name)}"):
+                raise ValueError(f"{path}: is there already; choose another output or seed")
+        return
+    try:
+        before = json.loads(path_of_how.read_text(encoding="utf-8"))
+        differing = [
+            name
+            for name in sorted({*before["flags"], *how["flags"]} - of_no_consequence)
+            if before["flags"].get(name) != how["flags"].get(name)
+        ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{path_of_how}: is in the way and tells of no generation") from error
+    require(
+        not differing,
+        f"{path_of_how}: is of files with the same names, which were made with another "
+        f"{' and '.join(differing)}; choose another output or seed",
+    )
 
 
 def record(
