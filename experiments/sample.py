@@ -49,7 +49,10 @@ from samplernn_jax.training.interruption import Interrupted, Request, noticed
 
 _SETTINGS = ("temperature", "top_k", "top_p")
 
-_OF_NO_CONSEQUENCE = {"workdir", "output", "pictures"}
+_OF_NO_CONSEQUENCE = {
+    *("workdir", "output", "pictures"),
+    *(flag.name for flag in flags.FLAGS.get_key_flags_for_module(processes)),
+}
 """Flags with which files differ that differ in nothing else."""
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -181,11 +184,9 @@ def _start(generator: Generator, block_s: float) -> Stream:
         Prompt(path, None, _PROMPT_START_S.value, _PROMPT_DURATION_S.value, _PROMPT_GAIN.value)
         for path in _PROMPT.value
     ]
-    default = len(prompts) * (_CONTINUATIONS.value or 1) or (1 if _STREAM.value else 4)
-    num_sequences = default if _NUM_SEQUENCES.value is None else _NUM_SEQUENCES.value
     stream = generator.stream(
         jax.random.key(_SEED.value),
-        num_sequences,
+        len(prompts) * _continuations() or _num_sequences(),
         block_s,
         prompt=prompts or None,
         random_state=_RANDOM_STATE.value,
@@ -195,6 +196,21 @@ def _start(generator: Generator, block_s: float) -> Stream:
     for note in stream.notes:
         print(f"note: {note}.", file=sys.stderr)
     return stream
+
+
+def _num_sequences() -> int:
+    """Without a prompt."""
+    default = 1 if _STREAM.value else 4
+    return default if _NUM_SEQUENCES.value is None else _NUM_SEQUENCES.value
+
+
+def _continuations() -> int:
+    return _CONTINUATIONS.value or 1
+
+
+def _duration_s() -> float:
+    """Of files."""
+    return 5.0 if _DURATION_S.value is None else _DURATION_S.value
 
 
 def _settings() -> dict[str, Setting]:
@@ -220,9 +236,7 @@ def _settings() -> dict[str, Setting]:
 def _record(generator: Generator) -> None:
     """Writes files, and beside them how they were made."""
     folder, rate = Path(_OUTPUT.value), generator.sample_rate_hz
-    num_samples, block_s = generator.blocks_of(
-        5.0 if _DURATION_S.value is None else _DURATION_S.value
-    )
+    num_samples, block_s = generator.blocks_of(_duration_s())
     stream = _start(generator, block_s)
     longest = max((len(heard) for heard in stream.prompts), default=0) if _KEEP_PROMPT.value else 0
     size = output.check_size(
@@ -234,29 +248,33 @@ def _record(generator: Generator) -> None:
     how, names = _recipe(generator, stream), _names(generator, stream)
     path_of_how = folder / f"{_prefix(generator, stream.settings, _PROMPT.value)}{_share()}.json"
     output.check_replaceable(path_of_how, how, names.values(), _OF_NO_CONSEQUENCE)
-    with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch:
+    request = Request()
+    with (
+        noticed(request),
+        tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch,
+    ):
         print(f"Generating {size}.", file=sys.stderr)
         began = time.monotonic()
-        takes = _generate(stream, Path(scratch), num_samples)
+        takes = _generate(stream, Path(scratch), num_samples, request)
         elapsed_s = time.monotonic() - began
-        if _NORMALIZE.value:
-            takes = output.normalize(takes, _ENCODING.value)
         paths: dict[output.Take, Path] = {}  # of those that are kept
         for take in _selected(takes):
             rank = f"rank_{len(paths):0{len(str(len(takes) - 1))}}_" if _RANK.value else ""
             paths[take] = take.path.replace(folder / f"{rank}{names[take.number]}")
-    sequences = [
-        {
-            "file": path.name,
-            "number": take.number,
-            "bits_per_sample": take.bits_per_sample,
-            "bits_over_time": take.bits_over_time,
-        }
-        for take, path in paths.items()
-    ]
-    rejected = [take.number for take in takes if take not in paths]
-    write_json(path_of_how, {**how, "sequences": sequences, "rejected": rejected})
+        sequences = [
+            {
+                "file": path.name,
+                "number": take.number,
+                "bits_per_sample": take.bits_per_sample,
+                "bits_over_time": take.bits_over_time,
+            }
+            for take, path in paths.items()
+        ]
+        rejected = [take.number for take in takes if take not in paths]
+        write_json(path_of_how, {**how, "sequences": sequences, "rejected": rejected})
     print(*paths.values(), sep="\n")
+    if request.exit_code:
+        raise Interrupted("Stopped after the audio was written.", request.exit_code)
     for path in paths.values() if _PICTURES.value else ():
         output.draw(path)
     factor = num_samples / rate / elapsed_s
@@ -272,11 +290,13 @@ def _share() -> str:
     return f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
 
 
-def _generate(stream: Stream, folder: Path, num_samples: int) -> list[output.Take]:
-    """Writes the files of all sequences, or none if it is interrupted."""
-    request, number = Request(), itertools.count()
+def _generate(
+    stream: Stream, folder: Path, num_samples: int, request: Request
+) -> list[output.Take]:
+    """Writes the files of all sequences, or raises Interrupted if that is requested."""
+    number = itertools.count()
     encoding = output.EXACT if _NORMALIZE.value else _ENCODING.value
-    with noticed(request), output.progress(num_samples, stream.sample_rate_hz) as advance:
+    with output.progress(num_samples, stream.sample_rate_hz) as advance:
 
         def after_block(length: int) -> None:
             advance(length)
@@ -284,7 +304,17 @@ def _generate(stream: Stream, folder: Path, num_samples: int) -> list[output.Tak
             if request.is_due(range(step, step + 1)):
                 raise Interrupted("Stopped.", request.exit_code)
 
-        return output.record(stream, folder, num_samples, encoding, _KEEP_PROMPT.value, after_block)
+        takes = output.record(
+            stream, folder, num_samples, encoding, _KEEP_PROMPT.value, after_block
+        )
+    if not _NORMALIZE.value:
+        return takes
+    louder = []
+    for take in takes:
+        if request.exit_code:
+            raise Interrupted("Stopped.", request.exit_code)
+        louder.append(output.normalize(take, _ENCODING.value))
+    return louder
 
 
 def _selected(takes: list[output.Take]) -> list[output.Take]:
@@ -310,7 +340,7 @@ def _names(generator: Generator, stream: Stream) -> dict[int, str]:
     names = {}
     for row, number in enumerate(map(int, stream.numbers)):
         settings = jax.tree.map(operator.itemgetter(row), stream.settings)
-        prompts = _PROMPT.value and [_PROMPT.value[number // (_CONTINUATIONS.value or 1)]]
+        prompts = _PROMPT.value and [_PROMPT.value[number // _continuations()]]
         name = _prefix(generator, settings, prompts)
         names[number] = f"{name}_{number}.{audio.suffix(_ENCODING.value)}"
     return names
@@ -323,11 +353,16 @@ def _prefix(generator: Generator, settings: Strategy, prompts: list[str]) -> str
 def _recipe(generator: Generator, stream: Stream) -> dict[str, Any]:
     """All that it takes to make the same again."""
     of_command = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    given = {flag.name: flag.value for flag in of_command if flag.value is not None}
+    resolved = {"step": generator.step, "duration_s": _duration_s()} | (
+        {"continuations": _continuations()}
+        if _PROMPT.value
+        else {"num_sequences": _num_sequences()}
+    )
     packages = ("samplernn_jax", "jax", "jaxlib", "numpy")
     return {
-        "flags": {flag.name: flag.value for flag in of_command if flag.value is not None},
-        "step": generator.step,
-        "model_sha256": stream.fingerprint,
+        "flags": given | resolved,
+        "model_sha256": generator.fingerprint,
         "sample_rate_hz": generator.sample_rate_hz,
         "model": dataclasses.asdict(generator.config),
         "settings": {
@@ -358,26 +393,36 @@ def _play(generator: Generator) -> None:
     if _DURATION_S.value is not None:
         num_samples = generator.num_samples("duration_s", _DURATION_S.value)
     request = Request()
-    with (
-        noticed(request),
-        contextlib.suppress(BrokenPipeError),  # what is still buffered when the player is gone
-        os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe,
-    ):
-        done = play(
-            stream,
-            pipe,
-            _ENCODING.value == "wav16",
-            pipe.seekable() and not fcntl.fcntl(pipe, fcntl.F_GETFL) & os.O_APPEND,
-            num_samples,
-            lambda: request.is_due(range(0)),
-        )
-    told = f"Played {done / generator.sample_rate_hz:.1f} s"
-    if _SAVE_STATE.value is not None:
-        stream.save(_SAVE_STATE.value)
-        told += f"; --resume_state={_SAVE_STATE.value} goes on"
+    try:
+        with (
+            noticed(request),
+            contextlib.suppress(BrokenPipeError),  # what is still buffered when the player is gone
+            os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe,
+        ):
+            done = play(
+                stream,
+                pipe,
+                _ENCODING.value == "wav16",
+                pipe.seekable() and not fcntl.fcntl(pipe, fcntl.F_GETFL) & os.O_APPEND,
+                num_samples,
+                lambda: request.is_due(range(0)),
+            )
+    except OSError as error:
+        raise ValueError(
+            f"standard output: cannot be written ({error.strerror}){_saved(stream)}"
+        ) from error
+    told = f"Played {done / generator.sample_rate_hz:.1f} s{_saved(stream)}."
     if request.exit_code:
-        raise Interrupted(f"{told}.", request.exit_code)
-    print(f"{told}.", file=sys.stderr)
+        raise Interrupted(told, request.exit_code)
+    print(told, file=sys.stderr)
+
+
+def _saved(stream: Stream) -> str:
+    """Saves the state, if that is asked for, and tells so."""
+    if _SAVE_STATE.value is None:
+        return ""
+    stream.save(_SAVE_STATE.value)
+    return f"; --resume_state={_SAVE_STATE.value} goes on"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Reading and writing audio: float32 in [-1, 1], piece by piece, so that memory stays flat."""
 
 import contextlib
-import os
 import re
 import stat
 import sys
@@ -112,17 +111,14 @@ class _SoundFile(soundfile.SoundFile):
 def _open_file(path: Path) -> BinaryIO:
     """Opens the file itself, as libsndfile would not say why it cannot."""
     try:
-        raw = path.open("rb")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for whoever writes into it
+            raise ValueError("must be a file, not a folder, pipe or device")
+        if status.st_size == 0:
+            raise ValueError("is empty (0 bytes)")
+        return path.open("rb")
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
-    status = os.fstat(raw.fileno())
-    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
-        raw.close()
-        is_file = stat.S_ISREG(status.st_mode)
-        raise ValueError(
-            "is empty (0 bytes)" if is_file else "must be a file, not a pipe or device"
-        )
-    return raw
 
 
 def _decoder(raw: BinaryIO) -> _SoundFile:
@@ -246,14 +242,28 @@ def writer(
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding={encoding!r}: must be one of {', '.join(ENCODINGS)}")
     container, subtype = ENCODINGS[encoding]
-    try:
-        with (
-            replace_file(Path(path)) as partial,
-            soundfile.SoundFile(
+    with replace_file(Path(path)) as partial:
+        with _named(path):
+            file = soundfile.SoundFile(
                 partial, "w", sample_rate_hz, channels=1, format=container, subtype=subtype
-            ) as file,
-        ):
-            yield file.write
+            )
+
+        def write_block(waveform: Waveform) -> None:
+            with _named(path):
+                file.write(waveform)
+
+        try:
+            yield write_block
+        finally:
+            with _named(path):
+                file.close()
+
+
+@contextlib.contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Names the file that libsndfile cannot write; several may be open."""
+    try:
+        yield
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path}: cannot be written ({error.error_string})") from error
 

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import json
+import resource
 import shutil
 import sys
 import time
@@ -26,6 +27,9 @@ EXACT = "wav_float"
 
 _LONGEST_STEM = 32
 """So many characters of a prompt's name go into the names of its continuations."""
+
+_OTHER_FILES = 128
+"""That a process may have open beside those it writes audio to; about twice what was seen."""
 
 _LARGEST_WAV = 2**32 - 2**12
 """Bytes of audio; a WAV file counts them in 32 bits."""
@@ -82,8 +86,14 @@ def check_size(
         normalize: whether `normalize` is going to write them, from files in `EXACT`.
 
     Raises:
-        ValueError: it does not fit into a WAV file or on the disk.
+        ValueError: it does not fit into a WAV file or on the disk, or is in too many files.
     """
+    limit_of_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    require(
+        limit_of_files == resource.RLIM_INFINITY or num_sequences + _OTHER_FILES <= limit_of_files,
+        f"num_sequences={num_sequences}: must be at most {limit_of_files - _OTHER_FILES}, as all "
+        f"files are open at once and {limit_of_files} may be (ulimit -n)",
+    )
     size = num_samples * audio.bytes_per_sample(encoding)
     exact = num_samples * audio.bytes_per_sample(EXACT) if normalize else 0
     total = num_sequences * size
@@ -148,7 +158,10 @@ def check_replaceable(
             if before["flags"].get(name) != how["flags"].get(name)
         ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f"{path_of_how}: is in the way and tells of no generation") from error
+        raise ValueError(
+            f"{path_of_how}: is in the way and does not tell how files were made; choose another "
+            "output or seed"
+        ) from error
     require(
         not differing,
         f"{path_of_how}: is of files with the same names, which were made with another "
@@ -224,15 +237,12 @@ def prefix(step: int | None, settings: Strategy, prompts: Sequence[Path], seed: 
     return "_".join([*parts, f"seed_{seed}"])
 
 
-def normalize(takes: Sequence[Take], encoding: str) -> list[Take]:
-    """Writes each take anew, with its largest amplitude at full scale, and deletes the old file."""
-    louder = []
-    for take in takes:
-        path = take.path.with_name(f"normalized_{take.path.stem}.{audio.suffix(encoding)}")
-        audio.write_loudest(take.path, path, encoding)
-        take.path.unlink()
-        louder.append(take._replace(path=path))
-    return louder
+def normalize(take: Take, encoding: str) -> Take:
+    """Writes a take anew, with its largest amplitude at full scale, and deletes the old file."""
+    path = take.path.with_name(f"normalized_{take.path.stem}.{audio.suffix(encoding)}")
+    audio.write_loudest(take.path, path, encoding)
+    take.path.unlink()
+    return take._replace(path=path)
 
 
 def draw(path: Path) -> None:

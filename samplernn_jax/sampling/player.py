@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from samplernn_jax.fields import require
 from samplernn_jax.sampling.stream import Stream
 
 _UNKNOWN_SIZE = 2**32 - 1
@@ -36,8 +37,18 @@ def play(
 
     Returns:
         How many samples of each channel were handed over, the last block of a closed player too.
+
+    Raises:
+        ValueError: there are more sequences than a WAV file can have channels.
+        OSError: the output takes no more.
     """
     channels, rate = len(stream.numbers), stream.sample_rate_hz
+    most = min(_UNKNOWN_SIZE // rate, 2**16 - 1) // 2
+    require(
+        channels <= most or not has_header,
+        f"num_sequences={channels}: must be at most {most} in a WAV file at {rate} Hz; "
+        "encoding=raw16 has no such limit",
+    )
     begins_at, done = output.tell() if may_seek else 0, 0
     with contextlib.suppress(BrokenPipeError):  # the player was closed
         if has_header:

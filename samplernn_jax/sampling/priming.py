@@ -25,6 +25,9 @@ from samplernn_jax.sampling.decode import DecodeState, start
 _CHUNK_SAMPLES = 4096
 """Prompts are read in chunks of about so many samples, so that memory stays flat."""
 
+_LONGEST_S = 1e9
+"""Whose samples can be counted at any rate."""
+
 _MOST_CHANNELS = 64
 """More than that are samples, in an array that lies on its side."""
 
@@ -53,20 +56,23 @@ class Prompt:
 
     def __post_init__(self) -> None:
         require(
-            0 <= self.start_s < math.inf,
-            f"prompt_start_s={self.start_s}: must be at least 0, and finite",
+            0 <= self.start_s <= _LONGEST_S,
+            f"prompt_start_s={self.start_s}: must be from 0 to {_LONGEST_S:g}",
         )
         low, high = audio.SAMPLE_RATES_HZ
         require(
             self.sample_rate_hz is None or low <= self.sample_rate_hz <= high,
             f"prompt sample_rate_hz={self.sample_rate_hz}: must be from {low} to {high}",
         )
-        for name in ("duration_s", "gain"):
-            value = getattr(self, name)
-            require(
-                value is None or 0 < value < math.inf,
-                f"prompt_{name}={value}: must be greater than 0, and finite",
-            )
+        require(
+            self.duration_s is None or 0 < self.duration_s <= _LONGEST_S,
+            f"prompt_duration_s={self.duration_s}: must be greater than 0, and at most "
+            f"{_LONGEST_S:g}",
+        )
+        require(
+            0 < self.gain < math.inf,
+            f"prompt_gain={self.gain}: must be greater than 0, and finite",
+        )
 
 
 PromptLike = Prompt | str | Path | np.ndarray | jax.Array
@@ -100,7 +106,13 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     require(len(waveform) > 0, f"{name}: holds no audio from {prompt.start_s:g} s on")
-    tokens = quantization.encode(prompt.gain * waveform, config.q_levels, config.q_type)
+    with np.errstate(all="ignore"):
+        waveform = prompt.gain * waveform
+    require(
+        bool(np.isfinite(waveform).all()),
+        f"prompt_gain={prompt.gain:g}: makes {name} louder than float32 can say",
+    )
+    tokens = quantization.encode(waveform, config.q_levels, config.q_type)
     notes = []
     if stream.sample_rate_hz != sample_rate_hz:
         notes.append(

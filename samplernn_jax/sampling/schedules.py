@@ -111,7 +111,7 @@ def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
         return {name: Schedule(*of_name) for name, of_name in columns.items()}
     except OSError as error:
         raise ValueError(f"schedule={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
         raise ValueError(
             f'schedule={path}: must be like {{"temperature": [[0, 0.8], [10, 1.1]]}} ({error})'
         ) from error

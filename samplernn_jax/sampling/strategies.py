@@ -34,7 +34,9 @@ def sample_token(
     """
     likeliest = jnp.argmax(logits, axis=-1)
     temperature = strategy.temperature[:, None]
-    logits = logits / jnp.where(temperature > 0, temperature, 1.0)
+    # The likeliest stays at 0, whose quotient is exact however low the temperature is.
+    logits = logits - jnp.max(logits, axis=-1, keepdims=True)
+    logits = logits / jnp.maximum(temperature, jnp.finfo(logits.dtype).tiny)
     if strategy.top_k is not None or strategy.top_p is not None:
         logits = restrict(logits, strategy.top_k, strategy.top_p)
     cumulative = jnp.cumsum(jax.nn.softmax(logits), axis=-1)

@@ -24,7 +24,7 @@ from samplernn_jax.sampling.strategies import Strategy, sample_token
 
 Audio = Float32[np.ndarray, "num_sequences num_samples"]
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 class Voice(NamedTuple):
@@ -73,9 +73,8 @@ class Stream(Iterator[Audio]):
         block_len: samples of a block.
         prompts: what each sequence continues, as the model heard it; () without prompts.
         notes: what the user may want to know about the prompts, a sentence each.
-        bits: float32 [num_sequences, block_len], bits of each sample of the latest block under
+        bits: float32 [num_sequences, num_samples], bits of each sample that was given last, under
             the model, whatever the strategy that it was drawn with.
-        fingerprint: tells models apart.
     """
 
     def __init__(
@@ -90,7 +89,6 @@ class Stream(Iterator[Audio]):
         self.sample_rate_hz = voice.sample_rate_hz
         self.prompts, self.notes = prompts, notes
         self.numbers, self.settings, self.block_len = snapshot.numbers, snapshot.settings, block_len
-        self.fingerprint = voice.fingerprint
         self._voice = voice
         self._fetched = [(snapshot.tokens, snapshot.bits)]
         self.bits = snapshot.bits[:, :0]
@@ -154,7 +152,7 @@ class Stream(Iterator[Audio]):
         names = carry.items() if isinstance(carry, dict) else enumerate(carry)
         arrays: dict[str, Any] = {
             "version": _FORMAT_VERSION,
-            "fingerprint": self.fingerprint,
+            "fingerprint": self._voice.fingerprint,
             "block_len": self.block_len,
             "numbers": self.numbers,
             "window": state.window,
@@ -182,14 +180,14 @@ def load_snapshot(path: Path, fingerprint: str) -> tuple[Snapshot, int]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)
         version, written_by = int(arrays["version"]), str(arrays["fingerprint"])
-        snapshot, block_len = _snapshot(arrays), int(arrays["block_len"])
+        if version == _FORMAT_VERSION and written_by == fingerprint:
+            return _snapshot(arrays), int(arrays["block_len"])
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # whatever the readers of zip files and arrays stumble over
         raise ValueError(f"{path}: is not a saved state, or damaged") from error
     require(version == _FORMAT_VERSION, f"{path}: has version {version}, must be {_FORMAT_VERSION}")
-    require(written_by == fingerprint, f"{path}: is the state of another model or checkpoint")
-    return snapshot, block_len
+    raise ValueError(f"{path}: is the state of another model or checkpoint")
 
 
 def _snapshot(arrays: dict[str, np.ndarray]) -> Snapshot:

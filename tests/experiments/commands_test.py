@@ -251,7 +251,7 @@ def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
         assert a.read_bytes() == b.read_bytes()
         assert a.with_suffix(".png").exists()
     (recipe,) = (tmp_path / "a").glob("*.json")
-    step = json.loads(recipe.read_text())["step"]
+    step = json.loads(recipe.read_text())["flags"]["step"]
     names = [f"step_{step}_temperature_0.9_seed_4{end}" for end in ("_0.wav", "_1.wav", ".json")]
     assert [files[0][0].name, files[0][1].name, recipe.name] == names
 
@@ -268,7 +268,7 @@ def test_sample_replaces_nothing_but_the_same(workdir, tmp_path):
     assert code == 2
     assert "_temperature_0.95_seed_0_1.wav: is there already; choose" in errors
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    run_well(*command, "--duration_s=0.1", "--nopictures")
+    run_well(*command, "--duration_s=0.1", "--nopictures", "--num_sequences=4")
 
 
 @pytest.mark.slow
@@ -349,6 +349,19 @@ def test_a_stream_is_stopped_saved_and_resumed_to_the_sample(workdir, tmp_path):
         assert process.returncode == 0
     assert (tmp_path / "whole.wav").read_bytes()[44:] == joined
     assert soundfile.info(tmp_path / "whole.wav").frames == len(joined) // 2
+
+
+@pytest.mark.slow
+def test_a_stream_that_finds_no_room_saves_its_state(workdir, tmp_path):
+    state = tmp_path / "state.npz"
+    command = ("experiments.sample", f"--workdir={workdir}", "--stream", f"--save_state={state}")
+    with Path("/dev/full").open("wb") as full:
+        process = start(*command, stdout=full)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "standard output: cannot be written (No space left on device)" in errors
+    assert "Traceback" not in errors
+    assert state.exists()
 
 
 @pytest.mark.slow

@@ -92,6 +92,14 @@ def test_zero_temperature_is_greedy_and_needs_no_luck(generator):
     )
 
 
+@pytest.mark.parametrize("temperature", [1e-9, 1e-12, 1e-30, 1e-40])
+def test_the_lower_the_temperature_the_nearer_to_greedy(generator, temperature):
+    np.testing.assert_array_equal(
+        generator.generate(key(), 2, 0.5, temperature=temperature),
+        generator.generate(key(), 2, 0.5, temperature=0.0),
+    )
+
+
 @pytest.mark.parametrize("config", [TINY, ONE_TIER, TINY_WAVENET])
 @pytest.mark.parametrize("length", [1, 3, 4, 9])
 def test_a_prompt_may_have_any_length(config, length):

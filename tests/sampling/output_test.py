@@ -1,3 +1,6 @@
+import contextlib
+import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -66,7 +69,7 @@ def test_the_prompt_is_kept_if_it_is_to_be(generator, tmp_path):
 def test_the_level_stays_unless_normalization_is_asked_for(generator, tmp_path):
     takes, _ = record(generator, tmp_path, "wav_float", keep_prompt=False)
     exact = [soundfile.read(take.path)[0] for take in takes]
-    louder = output.normalize(takes, "wav24")
+    louder = [output.normalize(take, "wav24") for take in takes]
     assert set(tmp_path.iterdir()) == {loud.path for loud in louder}
     for before, loud in zip(exact, louder, strict=True):
         after = soundfile.read(loud.path)[0]
@@ -100,6 +103,44 @@ def test_the_size_is_told_before_anything_is_done(tmp_path):
     told = output.check_size(tmp_path / "new" / "deeper", 4, 90 * 16_000, 16_000, "wav16", True)
     assert told == "4 x 90 s (11.5 MB)"
     assert not (tmp_path / "new").exists()
+
+
+def test_no_more_files_are_written_than_may_be_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(output.resource, "getrlimit", lambda _: (256, 4096))
+    assert output.check_size(tmp_path, 128, 1, RATE, "wav16", False)
+    with pytest.raises(ValueError, match="num_sequences=129: must be at most 128"):
+        output.check_size(tmp_path, 129, 1, RATE, "wav16", False)
+
+
+HOW = {"flags": {"seed": 1, "output": "a"}, "model_sha256": "x", "settings": {}, "prompts": {}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (json.dumps(HOW | {"flags": {"seed": 1, "output": "b"}}), None),
+        (json.dumps(HOW | {"flags": {"seed": 2, "top_k": 9}}), "with another seed and top_k;"),
+        (json.dumps(HOW | {"model_sha256": "y"}), "were made with another model_sha256;"),
+        (json.dumps({"flags": {}}), "another seed;"),
+        (json.dumps({"flags": HOW["flags"]}), "does not tell how files were made"),
+        ("[]", "does not tell how files were made"),
+        ("{", "does not tell how files were made"),
+    ],
+)
+def test_files_are_replaced_only_by_what_is_made_in_the_same_way(tmp_path, content, message):
+    (tmp_path / "how.json").write_text(content)
+    refused = pytest.raises(ValueError, match=message) if message else contextlib.nullcontext()
+    with refused:
+        output.check_replaceable(tmp_path / "how.json", HOW, ["x_0.wav"], {"output"})
+
+
+@pytest.mark.parametrize("name", ["x_[0].wav", "rank_3_x_[0].wav"])
+def test_files_that_nothing_tells_of_are_not_replaced(tmp_path, name):
+    check = partial(output.check_replaceable, tmp_path / "how.json", HOW, ["x_[0].wav"], set())
+    check()
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"x_\[0\]\.wav: is there already; choose"):
+        check()
 
 
 @pytest.mark.parametrize(

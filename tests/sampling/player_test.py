@@ -69,6 +69,15 @@ def test_a_file_of_the_stream_holds_the_very_same_samples_as_one_of_audio_write(
     np.testing.assert_array_equal(played, written)
 
 
+def test_a_wav_has_no_more_channels_than_its_header_can_say():
+    generator = Generator(TINY, random_params(TINY), 2**20)
+    stream, file = generator.stream(jax.random.key(0), 2048, 1e-5), io.BytesIO()
+    with pytest.raises(ValueError, match="num_sequences=2048: must be at most 2047 in a WAV"):
+        play(stream, file, True, False, 1, lambda: False)
+    assert file.tell() == 0
+    assert play(stream, file, False, False, 1, lambda: False) == 1
+
+
 def test_a_pipe_gets_a_header_that_promises_all_there_can_be(generator):
     pipe = Pipe()
     assert play(make_stream(generator), pipe, True, False, None, stop_after(3)) == 1200

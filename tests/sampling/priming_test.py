@@ -156,12 +156,19 @@ def test_where_a_prompt_is_no_number_is_told_in_the_recordings_own_time():
         hear(Prompt(recording, start_s=2.0), TINY, RATE)
 
 
+def test_a_gain_beyond_all_numbers_is_named():
+    with pytest.raises(ValueError, match=r"prompt_gain=1e\+39: makes prompt array louder than"):
+        hear(Prompt(tone(1, RATE), gain=1e39), TINY, RATE)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"start_s": -1.0}, "prompt_start_s=-1.0: must be at least 0"),
+        ({"start_s": -1.0}, "prompt_start_s=-1.0: must be from 0 to"),
         ({"duration_s": 0.0}, "prompt_duration_s=0.0: must be greater than 0"),
         ({"sample_rate_hz": 5}, "prompt sample_rate_hz=5: must be from 1000 to 1048576"),
+        ({"start_s": 1e305}, r"prompt_start_s=1e\+305: must be from 0 to 1e\+09"),
+        ({"duration_s": 1e305}, r"prompt_duration_s=1e\+305: must be .* at most 1e\+09"),
         ({"gain": float("inf")}, "prompt_gain=inf: must be greater than 0, and finite"),
     ],
 )

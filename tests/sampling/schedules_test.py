@@ -83,6 +83,7 @@ def test_schedules_are_read_from_json(tmp_path):
         '{"temperature": [[0]]}',
         '{"volume": [[0, 1]]}',
         '{"temperature": []}',
+        '{"temperature": [[0, 1' + "0" * 400 + "]]}",
     ],
 )
 def test_a_file_that_is_no_schedule_is_one_sentence(tmp_path, content):

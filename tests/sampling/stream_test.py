@@ -84,6 +84,18 @@ def test_a_state_that_does_not_fit_is_named(tmp_path, name, message):
         make_generator(seed=1).resume(tmp_path / name)
 
 
+def test_a_state_is_of_one_sample_rate(tmp_path):
+    make_generator().stream(jax.random.key(3), 2, 0.07).save(tmp_path / "state.npz")
+    with pytest.raises(ValueError, match="is the state of another model"):
+        Generator(TINY, random_params(TINY), 2 * RATE).resume(tmp_path / "state.npz")
+
+
+def test_a_state_of_another_version_says_so(tmp_path):
+    np.savez(tmp_path / "state.npz", version=1, fingerprint="")
+    with pytest.raises(ValueError, match="has version 1, must be 2"):
+        make_generator().resume(tmp_path / "state.npz")
+
+
 def test_noise_depends_on_key_and_position_only():
     keys = jax.random.split(jax.random.key(0), 3)
     position = jnp.array([[0, 0], [0, 5], [0, 2**32 - 2]], jnp.uint32)
@@ -139,10 +151,11 @@ def test_an_interruption_while_a_block_is_decoded_loses_nothing(then, monkeypatc
     stream, undisturbed = (make_generator().stream(jax.random.key(3), 2, 0.07) for _ in range(2))
     expected = [next(undisturbed) for _ in range(3)]
     np.testing.assert_array_equal(next(stream), expected[0])
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Stream, "_fetch", Mock(side_effect=KeyboardInterrupt))
         for _ in range(2):
-            next(stream)
+            with pytest.raises(KeyboardInterrupt):
+                next(stream)
     if then == "save":
         stream.save(tmp_path / "state.npz")
         stream = make_generator().resume(tmp_path / "state.npz")
