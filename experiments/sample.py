@@ -186,7 +186,7 @@ def _start(generator: Generator, block_s: float) -> Stream:
     ]
     stream = generator.stream(
         jax.random.key(_SEED.value),
-        len(prompts) * _continuations() or _num_sequences(),
+        _num_sequences(),
         block_s,
         prompt=prompts or None,
         random_state=_RANDOM_STATE.value,
@@ -199,8 +199,7 @@ def _start(generator: Generator, block_s: float) -> Stream:
 
 
 def _num_sequences() -> int:
-    """Without a prompt."""
-    default = 1 if _STREAM.value else 4
+    default = len(_PROMPT.value) * _continuations() or (1 if _STREAM.value else 4)
     return default if _NUM_SEQUENCES.value is None else _NUM_SEQUENCES.value
 
 
@@ -228,7 +227,8 @@ def _settings() -> dict[str, Setting]:
         schedules = read_schedules(Path(_SCHEDULE.value), _SETTINGS)
         for name in schedules:
             if flags.FLAGS[name].present:
-                raise ValueError(f"{name}={flags.FLAGS[name].value}: is in the schedule too")
+                given = ",".join(flags.FLAGS[name].value)
+                raise ValueError(f"{name}={given}: is in the schedule too")
         values |= schedules
     return values
 
@@ -237,6 +237,7 @@ def _record(generator: Generator) -> None:
     """Writes files, and beside them how they were made."""
     folder, rate = Path(_OUTPUT.value), generator.sample_rate_hz
     num_samples, block_s = generator.blocks_of(_duration_s())
+    output.check_num_files(_num_sequences())
     stream = _start(generator, block_s)
     longest = max((len(heard) for heard in stream.prompts), default=0) if _KEEP_PROMPT.value else 0
     size = output.check_size(

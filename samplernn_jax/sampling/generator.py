@@ -321,7 +321,7 @@ def _strategy(
         return None if setting is None else points(name, setting, num_sequences, rule, holds)
 
     return Strategy(
-        checked("temperature", temperature, "at least 0", lambda x: 0 <= x < math.inf),
-        checked("top_k", top_k, "at least 1", lambda x: 1 <= x < math.inf),
+        checked("temperature", temperature, "at least 0, and finite", lambda x: 0 <= x < math.inf),
+        checked("top_k", top_k, "at least 1, and finite", lambda x: 1 <= x < math.inf),
         checked("top_p", top_p, "greater than 0 and at most 1", lambda x: 0 < x <= 1),
     )

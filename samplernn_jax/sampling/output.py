@@ -72,6 +72,16 @@ class Take(NamedTuple):
     bits_over_time: tuple[float, ...]
 
 
+def check_num_files(num_sequences: int) -> None:
+    """Raises ValueError where `record` could not have so many files open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    require(
+        limit == resource.RLIM_INFINITY or num_sequences + _OTHER_FILES <= limit,
+        f"num_sequences={num_sequences}: must be at most {limit - _OTHER_FILES}, as all files are "
+        f"open at once and {limit} may be (ulimit -n)",
+    )
+
+
 def check_size(
     folder: Path, num_sequences: int, num_samples: int, rate: int, encoding: str, normalize: bool
 ) -> str:
@@ -86,14 +96,8 @@ def check_size(
         normalize: whether `normalize` is going to write them, from files in `EXACT`.
 
     Raises:
-        ValueError: it does not fit into a WAV file or on the disk, or is in too many files.
+        ValueError: it does not fit into a WAV file or on the disk.
     """
-    limit_of_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    require(
-        limit_of_files == resource.RLIM_INFINITY or num_sequences + _OTHER_FILES <= limit_of_files,
-        f"num_sequences={num_sequences}: must be at most {limit_of_files - _OTHER_FILES}, as all "
-        f"files are open at once and {limit_of_files} may be (ulimit -n)",
-    )
     size = num_samples * audio.bytes_per_sample(encoding)
     exact = num_samples * audio.bytes_per_sample(EXACT) if normalize else 0
     total = num_sequences * size
