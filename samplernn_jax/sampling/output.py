@@ -29,7 +29,7 @@ _LONGEST_STEM = 32
 """So many characters of a prompt's name go into the names of its continuations."""
 
 _OTHER_FILES = 128
-"""That a process may have open beside those it writes audio to; about twice what was seen."""
+"""Room for what a process has open beside the audio that it writes."""
 
 _LARGEST_WAV = 2**32 - 2**12
 """Bytes of audio; a WAV file counts them in 32 bits."""
@@ -72,12 +72,13 @@ class Take(NamedTuple):
     bits_over_time: tuple[float, ...]
 
 
-def check_num_files(num_sequences: int) -> None:
-    """Raises ValueError where `record` could not have so many files open."""
+def check_num_files(num_sequences: int, num_processes: int) -> None:
+    """Raises ValueError where `record` could not have so many files open in each process."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = (limit - _OTHER_FILES) * num_processes
     require(
-        limit == resource.RLIM_INFINITY or num_sequences + _OTHER_FILES <= limit,
-        f"num_sequences={num_sequences}: must be at most {limit - _OTHER_FILES}, as all files are "
+        limit == resource.RLIM_INFINITY or num_sequences <= most,
+        f"num_sequences={num_sequences}: must be at most {most}, as a process has all of its files "
         f"open at once and {limit} may be (ulimit -n)",
     )
 

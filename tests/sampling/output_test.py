@@ -107,9 +107,11 @@ def test_the_size_is_told_before_anything_is_done(tmp_path):
 
 def test_no_more_files_are_written_than_may_be_open(monkeypatch):
     monkeypatch.setattr(output.resource, "getrlimit", lambda _: (256, 4096))
-    output.check_num_files(128)
-    with pytest.raises(ValueError, match="num_sequences=129: must be at most 128"):
-        output.check_num_files(129)
+    for num_processes in (1, 3):
+        most = 128 * num_processes
+        output.check_num_files(most, num_processes)
+        with pytest.raises(ValueError, match=f"={most + 1}: must be at most {most}, as a process"):
+            output.check_num_files(most + 1, num_processes)
 
 
 HOW = {"flags": {"seed": 1, "output": "a"}, "model_sha256": "x", "settings": {}, "prompts": {}}
