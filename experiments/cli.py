@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +15,8 @@ from typing import NoReturn
 import jax
 from absl import flags, logging
 
-from samplernn_jax.parallel import give_cpu_devices_threads, is_first_process
+from samplernn_jax.parallel import give_cpu_devices_threads
+from samplernn_jax.processes import are_several, end_all, is_first_process, leave
 from samplernn_jax.training.interruption import Interrupted
 
 
@@ -39,16 +41,24 @@ def run(main: Callable[[], None], usage: str) -> None:
     try:
         main()
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
     except ValueError as error:
-        _fail(str(error))
+        _fail(str(error), error)
     except Interrupted as interrupted:
+        leave()
         if is_first_process():
             print(f"\n{interrupted}", file=sys.stderr)
         sys.exit(interrupted.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        end_all(error, "it was stopped", 130)
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if are_several():
+            traceback.print_exc()
+        end_all(error, f"{type(error).__name__}: {_one_line(str(error))}", 1)
+        raise
+    leave()
 
 
 def _keep_compiled_programs() -> None:
@@ -106,6 +116,12 @@ def _parse() -> None:
         _fail(f"{rest[1]!r}: is not a flag; see --help")
 
 
-def _fail(message: str) -> NoReturn:
-    print("error: " + re.sub(r"\s+", " ", message), file=sys.stderr)
+def _fail(message: str, error: BaseException | None = None) -> NoReturn:
+    if error is not None:
+        end_all(error, _one_line(message), 2)
+    print(f"error: {_one_line(message)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _one_line(message: str) -> str:
+    return re.sub(r"\s+", " ", message)

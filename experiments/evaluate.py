@@ -26,10 +26,10 @@ from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.parallel import (
     check_batch_size,
-    is_first_process,
     make_mesh,
     replicate,
 )
+from samplernn_jax.processes import is_first_process
 from samplernn_jax.sampling import scores
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import restore_params

@@ -32,6 +32,7 @@ from samplernn_jax.data.preparation import recordings, report
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
 from samplernn_jax.data.preparation.staging import Progress
+from samplernn_jax.files import check_local
 
 _DEFAULT = BuildSettings()
 
@@ -170,6 +171,7 @@ def _path(value: str) -> Path:
     """A path as the user means it: no shell expands ~ after the = of a flag."""
     if not value:
         raise ValueError("a path that was given is empty")
+    check_local("path", value)
     return Path(value).expanduser()
 
 

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from samplernn_jax.parallel import join_processes
+from samplernn_jax.processes import join_processes
 
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",

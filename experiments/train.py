@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments import cli, processes
 from samplernn_jax.config import ExperimentConfig
-from samplernn_jax.parallel import is_first_process
+from samplernn_jax.processes import is_first_process
 from samplernn_jax.training.run import print_plan, train
 from samplernn_jax.training.workdir import Workdir
 

@@ -19,6 +19,7 @@ from samplernn_jax.fields import (
     require_one_of,
     require_positive,
 )
+from samplernn_jax.files import check_local
 
 RNN_TYPES = ("gru", "lstm")
 DTYPES = ("float32", "bfloat16")
@@ -187,6 +188,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "batch_size", "seq_len")
+        check_local("data.path", self.path)
         require_one_of(self, "normalization", NORMALIZATIONS)
         require(
             self.normalization != "legacy" or self.path != "",

@@ -1,13 +1,36 @@
 """Files: written so that nothing is ever left half-written, and told from damaged ones."""
 
 import contextlib
+import datetime
 import hashlib
 import json
+import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Of an address; the drives of Windows have one letter only. Path makes one slash of two."""
+
+
+def check_local(name: str, path: str | Path) -> None:
+    """Raises ValueError where a path is an address, which would become a folder of that name.
+
+    Args:
+        name: what the user calls it, for the message.
+        path: what the user gave.
+    """
+    if _SCHEME.match(str(path)):
+        raise ValueError(
+            f"{name}={path}: must be a path on this machine, remote folders are not supported; "
+            "mount it and name the folder"
+        )
 
 
 @contextlib.contextmanager
@@ -32,6 +55,7 @@ def make_folder(name: str, folder: Path) -> None:
     Raises:
         ValueError: no file can be written there.
     """
+    check_local(name, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -58,6 +82,57 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
+    """Keeps other processes out of a folder as long as the block runs, or until this process dies.
+
+    The system gives the lock back, whatever ends the process, on shared file systems too.
+    `holder_file` says beside the lock who has it.
+
+    Args:
+        folder: an existing one.
+        what: what the user calls it, for the message.
+        token: goes into the holder's file, for other processes of the same work to see.
+
+    Raises:
+        ValueError: another process has it; the message says which.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"{what}: is in use by {_holder(folder)}") from error
+    try:
+        since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+        facts = {"host": socket.gethostname(), "process": os.getpid(), "since": since}
+        write_json(holder_file(folder), {**facts, "token": token})
+        yield
+    finally:
+        holder_file(folder).unlink(missing_ok=True)
+        lock.release()
+
+
+def holder_file(folder: Path) -> Path:
+    """Where a folder's holder is described."""
+    return folder / ".lock.json"
+
+
+def _holder(folder: Path) -> str:
+    try:
+        facts = json.loads(holder_file(folder).read_text(encoding="utf-8"))
+        return f"process {facts['process']} on {facts['host']} since {facts['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
+        return "another process"
+
+
+def remove_if_unused(folder: Path) -> None:
+    """Removes a folder in which there is nothing but a lock that nobody holds."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+        folder.rmdir()
 
 
 def checksum(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where the devices are: the only module that knows about meshes and processes.
+"""Where the devices are: the only module that knows about meshes.
 
 Rows of the batch are spread over all devices of all processes, everything else is on each of
 them. A per-device step becomes one call on global arrays, by `jit(shard_map)` or by `pmap`.
@@ -43,51 +43,6 @@ def give_cpu_devices_threads() -> None:
     num_devices = int(forced[1]) if forced else jax.config.values["jax_num_cpu_devices"]
     if num_devices > 1:
         os.environ.setdefault("NPROC", str(8 * num_devices))
-
-
-def join_processes(
-    coordinator: str, num_processes: int | None = None, process_id: int | None = None
-) -> None:
-    """Makes this process one of several that train together; call it before jax is first used.
-
-    Args:
-        coordinator: host and port of the first process, where all meet; "auto" to take everything
-            from the environment of a TPU pod, SLURM, Open MPI or Kubernetes.
-        num_processes: how many there are; not with "auto".
-        process_id: which one this is, from 0; not with "auto".
-
-    Raises:
-        ValueError: they cannot meet so.
-    """
-    try:
-        if coordinator == "auto":
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(
-                coordinator, num_processes, process_id, cluster_detection_method="deactivate"
-            )
-    except (ValueError, RuntimeError) as error:
-        hint = (
-            "found no cluster in the environment; give HOST:PORT, num_processes and process_id"
-            if coordinator == "auto"
-            else "must be HOST:PORT of process 0, with num_processes and process_id"
-        )
-        raise ValueError(f"coordinator={coordinator}: {hint} ({error})") from error
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes what there should be once."""
-    return jax.process_index() == 0
-
-
-def wait_for_all(where: str) -> None:
-    """Returns when every process has come here."""
-    multihost_utils.sync_global_devices(where)
-
-
-def from_first_process(value: float) -> float:
-    """What the first process has, in single precision, so that all decide alike."""
-    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

@@ -25,7 +25,7 @@ from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
-from samplernn_jax.parallel import from_first_process, is_first_process
+from samplernn_jax.processes import from_first_process, is_first_process
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 
@@ -77,15 +77,13 @@ class Checkpoints:
         steps = self._manager.all_steps()
         return min(((_valid_bits(self._manager.metrics(s)), s) for s in steps), default=None)
 
-    def go_back(self, step: int) -> None:
-        """Removes all checkpoints after `step`.
+    def check_step(self, step: int) -> None:
+        """Raises ValueError where there is no checkpoint of this step."""
+        _check_step(step, self._manager.all_steps(), self._folder.parent)
 
-        Raises:
-            ValueError: there is none of this step.
-        """
-        steps = self._manager.all_steps()
-        _check_step(step, steps, self._folder.parent)
-        for later in [s for s in steps if s > step]:
+    def go_back(self, step: int) -> None:
+        """Removes all checkpoints after `step`."""
+        for later in [s for s in self._manager.all_steps() if s > step]:
             self._manager.delete(later)
 
     def save(self, position: Position, valid_bits: float) -> None:

@@ -18,12 +18,12 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
 from samplernn_jax.parallel import (
     Step,
-    is_first_process,
     local_copy,
     replicate,
     rows_of_process,
     shard_rows,
 )
+from samplernn_jax.processes import from_first_process, is_first_process
 from samplernn_jax.training import interruption, plan, stopping
 from samplernn_jax.training.checkpoint import Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
@@ -73,9 +73,18 @@ class Trainer:
         self.timed_from: float | None = None
         self.logbook: Logbook | None = None
 
-    def run(self, workdir: Workdir) -> None:
-        """Trains from the latest checkpoint, or from the beginning, until the run is over."""
-        first = self.checkpoints.latest_step or 0
+    def run(self, workdir: Workdir, from_step: int | None = None) -> None:
+        """Trains until the run is over.
+
+        Args:
+            workdir: of the run.
+            from_step: go on from this checkpoint, and remove the later ones as soon as nothing
+                speaks against the run; None for the latest, or the beginning where there is none.
+
+        Raises:
+            ValueError: there is no such checkpoint, or the run cannot go on from it.
+        """
+        first = self._first_step(from_step)
         if first and self._is_over(first):
             return
         at_once = self.config.parallel.steps_per_call
@@ -89,6 +98,8 @@ class Trainer:
             cost = plan.cost_of_call(train_step, self.config, self.mesh)
             plan.check_memory(cost, self.config)
             self.report(plan.describe_cost(cost))
+            if from_step is not None:
+                self.checkpoints.go_back(from_step)
             position = _start(self.config, self.mesh, self.checkpoints)
             if is_first_process():
                 self.logbook = stack.enter_context(
@@ -99,6 +110,17 @@ class Trainer:
             segments = stack.enter_context(contextlib.closing(self._segments(first)))
             stack.enter_context(interruption.noticed(self.request))
             self._loop(train_step, position, segments)
+
+    def _first_step(self, from_step: int | None) -> int:
+        """The step after which the run goes on, the same in all processes."""
+        if from_step is None:
+            return int(from_first_process(float(self.checkpoints.latest_step or 0)))
+        if from_step >= self.last_step:
+            raise ValueError(
+                f"from_step={from_step}: must be below {self.last_step}, the last step of the run"
+            )
+        self.checkpoints.check_step(from_step)
+        return from_step
 
     def _is_over(self, step: int) -> bool:
         """Whether there is nothing left to do; says so."""

@@ -12,14 +12,11 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
-from samplernn_jax.parallel import (
-    check_batch_size,
-    is_first_process,
-    make_mesh,
-    wait_for_all,
-)
-from samplernn_jax.training import plan, stopping
+from samplernn_jax.parallel import check_batch_size, make_mesh
+from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
+from samplernn_jax.training import plan
 from samplernn_jax.training.checkpoint import Checkpoints, recover
+from samplernn_jax.training.claim import claimed
 from samplernn_jax.training.interruption import Request
 from samplernn_jax.training.logbook import Report
 from samplernn_jax.training.loop import Trainer
@@ -42,40 +39,54 @@ def train(
 
     Raises:
         ValueError: the configuration does not fit the devices, the dataset or the run that the
-            workdir holds, the disk is full, or the training has diverged.
+            workdir holds, another run is in the workdir, the disk is full, or the training has
+            diverged.
         Interrupted: a signal, or the time that it was given, ended the run; where it was is saved.
     """
     request = Request(config.train.max_hours * 3600 or math.inf)
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
     config = _with_absolute_data_path(config)
-    workdir = Workdir(path)
-    workdir.check_same_config(config)
-    imported = workdir.imported_model is not None
     if not is_first_process():
         report = _silently
+    workdir = Workdir(path)
+    with claimed(workdir):
+        dataset = _open(config, workdir, report)
+        for line in plan.describe(config, dataset, mesh):
+            report(line)
+        if is_first_process():
+            recover(workdir, report)
+        wait_for_all("the checkpoints are sound")
+        with Checkpoints(workdir, config.train) as checkpoints:
+            trainer = Trainer(config, dataset, mesh, checkpoints, report, request)
+            trainer.run(workdir, from_step)
+
+
+def _open(config: ExperimentConfig, workdir: Workdir, report: Report) -> Dataset:
+    """The dataset of the run, when all that the workdir holds fits; then it describes the run."""
+    workdir.check_same_config(config)
+    imported = workdir.imported_model is not None
     data_path = workdir.data_path(config)
     if not config.data.path and is_first_process():
         _synthesise(config, data_path, report)
     wait_for_all("the corpus is there")
     dataset = open_dataset(data_path, config.data)
+    _check_same_everywhere(data_path, dataset)
     workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
     _check_sample_length(config, dataset)
     if is_first_process():
         workdir.write_info(RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported))
-    for line in plan.describe(config, dataset, mesh):
-        report(line)
-        recover(workdir, report)
-    wait_for_all("the checkpoints are sound")
-    with Checkpoints(workdir, config.train) as checkpoints:
-        if from_step is not None:
-            last_step = stopping.last_step(config, dataset)
-            if from_step >= last_step:
-                raise ValueError(
-                    f"from_step={from_step}: must be below {last_step}, the last step of the run"
-                )
-            checkpoints.go_back(from_step)
-        Trainer(config, dataset, mesh, checkpoints, report, request).run(workdir)
+    return dataset
+
+
+def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
+    digests = of_each_process(int(dataset.digest[:7], 16))
+    other = [str(number) for number, digest in enumerate(digests) if digest != digests[0]]
+    if other:
+        raise ValueError(
+            f"data.path={path}: must be the same dataset for all processes, but process "
+            f"{', '.join(other)} has another than process 0"
+        )
 
 
 def print_plan(config: ExperimentConfig, report: Report) -> None:

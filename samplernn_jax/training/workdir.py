@@ -8,6 +8,7 @@ learning_curve.png
 samples/step_STEP/   generated wavs and their spectrograms
 tensorboard/
 plucked_*/           the synthetic corpus, where the run made its own
+.lock, .lock.json    keep a second training out, see `files.held`
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
-from samplernn_jax.files import write_json
+from samplernn_jax.files import check_local, write_json
 
 FORMAT_VERSION = 1
 
@@ -43,6 +44,10 @@ class Workdir:
     """The names of everything in a training run's folder."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an address, which would become a folder of that name."""
+        check_local("workdir", self.path)
 
     @property
     def config_file(self) -> Path:

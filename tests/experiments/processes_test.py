@@ -40,17 +40,33 @@ def training(workdir, dataset, num_steps, *more):
 
 def start_all(num_processes, num_devices, *command):
     """A process each, which meet at a free port."""
+    return start_each([command] * num_processes, num_devices)
+
+
+def start_each(commands, num_devices=1):
+    """A process for each command; they meet at a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         coordinator = f"--coordinator=127.0.0.1:{probe.getsockname()[1]}"
     return [
         start(
             *command,
-            *(coordinator, f"--num_processes={num_processes}", f"--process_id={number}"),
+            *(coordinator, f"--num_processes={len(commands)}", f"--process_id={number}"),
             devices=num_devices,
         )
-        for number in range(num_processes)
+        for number, command in enumerate(commands)
     ]
+
+
+def ended(processes, within_s=60):
+    """Exit codes and errors, but for what gloo tells, of processes that have to end by then."""
+    deadline = time.monotonic() + within_s
+    results = []
+    for process in processes:
+        _, errors = process.communicate(timeout=max(1, deadline - time.monotonic()))
+        lines = [line for line in errors.splitlines() if line and not line.startswith("[Gloo]")]
+        results.append((process.returncode, lines))
+    return results
 
 
 def run_all(num_processes, num_devices, *command):
@@ -170,3 +186,75 @@ def test_two_processes_share_the_sequences(dataset, tmp_path):
         np.testing.assert_array_equal(one[:200], other[:200])  # until rounding decides otherwise
     recipes = sorted(path.name for path in (tmp_path / "together").glob("*.json"))
     assert [name[-15:] for name in recipes] == ["_process_0.json", "_process_1.json"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_in_one_process_ends_all_with_its_sentence(dataset, tmp_path, failing):
+    rows = "--config.data.batch_size=6"
+    commands = [training(tmp_path / "run", dataset, 100_000, rows) for _ in range(3)]
+    commands[failing] = training(tmp_path / "run", tmp_path / "none", 100_000, rows)
+    results = ended(start_each(commands))
+    assert [code for code, _ in results] == [2, 2, 2]
+    sentence = f"data.path={tmp_path / 'none'}: no dataset there (no dataset.json); "
+    assert len(results[failing][1]) == 1
+    assert results[failing][1][0].startswith(f"error: {sentence}")
+    if failing:
+        assert results[0][1][0].startswith(f"error: process {failing}: {sentence}")
+    assert results[2][1] == []
+    assert not (tmp_path / "run").exists()
+
+
+def wait_for_checkpoint(path, step, processes):
+    deadline = time.monotonic() + 300
+    while not (path / "checkpoints" / str(step)).exists():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+
+
+def test_a_process_that_is_killed_ends_the_others_with_a_sentence(dataset, tmp_path):
+    path = tmp_path / "run"
+    rows = "--config.data.batch_size=6"
+    processes = start_all(3, 1, *training(path, dataset, 100_000, rows))
+    wait_for_checkpoint(path, 20, processes)
+    processes[1].kill()
+    results = ended(processes)
+    assert [code for code, _ in results] == [1, -signal.SIGKILL, 1]
+    assert results[0][1][-1] == "error: process 1: it was killed, or its host is gone"
+    assert not any("stack trace" in line for _, lines in results for line in lines)
+    saved = max(int(folder.name) for folder in (path / "checkpoints").iterdir())
+    assert f"Going on after step {saved}." in run_well(*training(path, dataset, saved + 5, rows))
+
+
+def test_a_leftover_of_a_killed_save_is_removed_once_and_the_run_goes_on(dataset, alone, tmp_path):
+    path = tmp_path / "run"
+    run_all(2, 1, *training(path, dataset, 10))
+    left = path / "checkpoints" / "20.orbax-checkpoint-tmp"
+    (left / "params.orbax-checkpoint-tmp").mkdir(parents=True)
+    first, other = run_all(2, 1, *training(path, dataset, 20))
+    assert "Going on after step 10." in first
+    assert "Going on" not in other
+    assert not left.exists()
+    assert_close(params_of(path, 20), params_of(alone, 20))
+
+
+def test_processes_with_another_folder_of_the_same_name_are_refused(dataset, tmp_path):
+    commands = [training(tmp_path / name, dataset, 10) for name in ("a", "b")]
+    results = ended(start_each(commands))
+    assert [code for code, _ in results] == [2, 2]
+    said = [line for _, lines in results for line in lines]
+    assert any("but process 1 does not see what process 0 writes" in line for line in said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_of_several_processes_is_refused(dataset, tmp_path):
+    path = tmp_path / "run"
+    processes = start_all(2, 1, *training(path, dataset, 100_000))
+    wait_for_checkpoint(path, 10, processes)
+    results = ended(start_all(2, 1, *training(path, dataset, 100_000)))
+    assert [code for code, _ in results] == [2, 2]
+    assert f"is in use by process {processes[0].pid} on " in results[0][1][0]
+    assert all(process.poll() is None for process in processes)
+    for process in processes:
+        process.kill()
+    ended(processes)

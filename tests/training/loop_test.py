@@ -16,6 +16,7 @@ from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, Paral
 from samplernn_jax.model import initial_carry
 from samplernn_jax.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.training import plan
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
 from samplernn_jax.training.interruption import Interrupted
 from samplernn_jax.training.metrics import Window, read_metrics
@@ -59,6 +60,7 @@ def wavs(path):
 def test_a_run_leaves_all_that_a_user_looks_for(finished):
     path, lines = finished
     assert sorted(file.name for file in path.iterdir()) == [
+        ".lock",
         "checkpoints",
         "config.json",
         "learning_curve.png",
@@ -222,6 +224,36 @@ def test_going_back_to_the_end_removes_nothing(data_path, finished, tmp_path):
         train(make_config(data_path), tmp_path / "run", lambda _: None, from_step=6)
     steps = [int(folder.name) for folder in (tmp_path / "run" / "checkpoints").iterdir()]
     assert sorted(steps) == [3, 6]
+
+
+@pytest.mark.parametrize("obstacle", ["steps_per_call", "memory"])
+def test_later_checkpoints_stay_where_the_run_cannot_go_on_from_an_older_one(
+    data_path, finished, tmp_path, monkeypatch, obstacle
+):
+    path, _ = finished
+    shutil.copytree(path, tmp_path / "run")
+    config = make_config(data_path)
+    if obstacle == "memory":
+        monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**10)
+    else:
+        settings = dataclasses.replace(config.train, num_steps=8, valid_every=2, log_every=2)
+        parallel = ParallelConfig(steps_per_call=2)
+        config = dataclasses.replace(config, train=settings, parallel=parallel)
+    with pytest.raises(ValueError, match=r"must divide 3, the step|more than it has"):
+        train(config, tmp_path / "run", lambda _: None, from_step=3)
+    steps = [int(folder.name) for folder in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert sorted(steps) == [3, 6]
+
+
+def test_the_checkpoints_are_looked_through_once(data_path, finished, tmp_path, monkeypatch):
+    path, _ = finished
+    shutil.copytree(path, tmp_path / "run")
+    calls = []
+    monkeypatch.setattr(
+        "samplernn_jax.training.run.recover", lambda *_: calls.append(jax.process_index())
+    )
+    train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert calls == [0]
 
 
 def test_steps_per_call_that_do_not_lead_from_the_checkpoint_to_the_end_are_refused(

@@ -9,15 +9,13 @@ All of it happens in a hidden folder beside the output, which appears under its 
 whole. An interrupted preparation leaves the hidden folder, and the same command goes on from there.
 """
 
-import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +34,7 @@ from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.splits import Clip
 from samplernn_jax.data.preparation.staging import Progress, Staged, stage
 from samplernn_jax.data.preparation.writing import Levels, write_split
-from samplernn_jax.files import write_json
+from samplernn_jax.files import held, write_json
 
 _BLOCK = 2**20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -79,22 +77,11 @@ def build_dataset(
     if found.recordings:
         splits.held_out(len(found.recordings), [r.split for r in found.recordings], settings)
     work.mkdir(parents=True, exist_ok=True)
-    with _alone(work, output):
+    with held(work, f"output={output}"):
         info = _prepare(found, work, settings, workers, progress, digest, output)
         (work / "dataset").rename(output)
         shutil.rmtree(work)
     return info
-
-
-@contextlib.contextmanager
-def _alone(work: Path, output: Path) -> Iterator[None]:
-    """Keeps other processes out of the hidden folder."""
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{output}: is being prepared by another process") from error
-        yield
 
 
 def _prepare(

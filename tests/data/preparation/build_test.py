@@ -282,7 +282,7 @@ def test_two_preparations_of_one_dataset_do_not_meet(tmp_path):
     inside = []
 
     def meanwhile():
-        with pytest.raises(ValueError, match="d: is being prepared by another process"):
+        with pytest.raises(ValueError, match="d: is in use by process"):
             build(of(noise(4000)), tmp_path / "d")
         inside.append(True)
         yield noise(4000)[:, None]

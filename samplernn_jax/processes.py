@@ -1,0 +1,255 @@
+"""Several processes that work together: how they meet, agree on values, and end together.
+
+An error in one process would leave the others waiting for it in a collective, until jax gives up
+after minutes and aborts. So every process watches a note on jax's coordination service: who fails
+says so there, in one sentence, and all end. The same place holds a beat of each process, by which
+the first one notices a process that was killed.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import numpy as np
+from jax._src import distributed  # the service's notes have no public name in jax
+from jax.experimental import multihost_utils
+
+_MEET_WITHIN_S = 280
+"""jax itself aborts after 300."""
+
+_BEAT_S = 1.0
+_DEAD_AFTER_S = 40.0
+"""Longer than a process is ever held up, and well within the minute in which all are to end."""
+
+_GOODBYE_S = 10.0
+"""How long the first process, which has the notes, waits for the others to have read them."""
+
+_FAILURE = "samplernn_jax/failure"
+_BEATS = "samplernn_jax/beats"
+_READ = "samplernn_jax/read"
+_LEFT = "left"
+
+
+class Failure(NamedTuple):
+    """Why all processes end.
+
+    Attributes:
+        process: which one failed.
+        reason: one sentence.
+        exit_code: of all of them.
+    """
+
+    process: int
+    reason: str
+    exit_code: int
+
+
+_has_left = threading.Event()
+_is_ending = threading.Lock()
+
+
+def join_processes(
+    coordinator: str, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Makes this process one of several that train together; call it before jax is first used.
+
+    Args:
+        coordinator: host and port of the first process, where all meet; "auto" to take everything
+            from the environment of a TPU pod, SLURM, Open MPI or Kubernetes.
+        num_processes: how many there are; not with "auto".
+        process_id: which one this is, from 0; not with "auto".
+
+    Raises:
+        ValueError: they cannot meet so.
+    """
+    late = threading.Timer(_MEET_WITHIN_S, _give_up, [coordinator])
+    late.daemon = True
+    late.start()
+    try:
+        if coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(
+                coordinator, num_processes, process_id, cluster_detection_method="deactivate"
+            )
+    except (ValueError, RuntimeError) as error:
+        hint = (
+            "found no cluster in the environment; give HOST:PORT, num_processes and process_id"
+            if coordinator == "auto"
+            else "must be HOST:PORT of process 0, with num_processes and process_id"
+        )
+        raise ValueError(f"coordinator={coordinator}: {hint} ({error})") from error
+    finally:
+        late.cancel()
+    if jax.process_count() > 1:
+        threading.Thread(target=_watch, daemon=True, name="watch processes").start()
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes what there should be once."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(where: str) -> None:
+    """Returns when every process has come here."""
+    multihost_utils.sync_global_devices(where)
+
+
+def from_first_process(value: float) -> float:
+    """What the first process has, to the last bit, so that all decide alike."""
+    words = np.array([value], np.float64).view(np.uint32)
+    return float(np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.float64)[0])
+
+
+def of_each_process(value: int) -> list[int]:
+    """What each process has, a number of 32 bits, in their order."""
+    return [int(x) for x in multihost_utils.process_allgather(np.array([value], np.int32)).ravel()]
+
+
+def leave() -> None:
+    """Says that this process is done, so that nobody misses it."""
+    if are_several():
+        _has_left.set()
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # of a service that is gone already
+            _write(f"{_BEATS}/{jax.process_index()}", _LEFT)
+
+
+def end_all(error: BaseException, reason: str, exit_code: int) -> None:
+    """Ends all processes, if there are several, as this one cannot go on; else does nothing.
+
+    The first that fails says why, and the first process repeats it; the others end in silence.
+
+    Args:
+        error: what happened.
+        reason: the same in one sentence.
+        exit_code: for all of them.
+    """
+    if not are_several():
+        return
+    if _is_of_connection(error):  # another process is gone, and soon it is known why
+        deadline = time.monotonic() + _DEAD_AFTER_S + 5 * _BEAT_S
+        while time.monotonic() < deadline and _failure() is None:
+            time.sleep(_BEAT_S / 2)
+    mine = Failure(jax.process_index(), reason, exit_code)
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # another was the first to fail
+        _write(_FAILURE, json.dumps(mine), only_first=True)
+    _end(_failure() or mine)
+
+
+def are_several() -> bool:
+    """Whether this process has joined others."""
+    return distributed.global_state.client is not None and jax.process_count() > 1
+
+
+def _is_of_connection(error: BaseException | None) -> bool:
+    """Whether it was raised, at first, where this process talks to the others."""
+    while error is not None:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            return "RESOURCE_EXHAUSTED" not in str(error)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _watch() -> None:
+    """Ends this process when another one has failed; run by a thread of each."""
+    index, beats = jax.process_index(), _Beats()
+    for beat in itertools.count():
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # another has failed, or all is over
+            if not _has_left.is_set():
+                _write(f"{_BEATS}/{index}", str(beat))
+            dead = beats.missing(_notes(_BEATS), time.monotonic()) if index == 0 else None
+            if dead is not None:
+                failure = Failure(dead, "it was killed, or its host is gone", 1)
+                _write(_FAILURE, json.dumps(failure), only_first=True)
+        if (failure_of_any := _failure()) is not None:
+            _end(failure_of_any)
+        time.sleep(_BEAT_S)
+
+
+class _Beats:
+    """When each process was last heard of."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[str, float]] = {}
+
+    def missing(self, beats: dict[str, str], now_s: float) -> int | None:
+        """A process whose beat has not changed for too long, if there is one.
+
+        Args:
+            beats: of each process.
+            now_s: what the clock says.
+        """
+        for process, beat in beats.items():
+            before, since_s = self._last.get(process, ("", now_s))
+            if beat != before:
+                self._last[process] = beat, now_s
+            elif beat != _LEFT and now_s - since_s > _DEAD_AFTER_S:
+                return int(process)
+        return None
+
+
+def _end(failure: Failure) -> NoReturn:
+    """Ends this process at once, whatever its threads wait for."""
+    _is_ending.acquire()  # for good: the main thread and the watching one may both come here
+    index = jax.process_index()
+    if index == failure.process:
+        print(f"error: {failure.reason}", file=sys.stderr)
+    elif index == 0:
+        print(f"error: process {failure.process}: {failure.reason}", file=sys.stderr)
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        _write(f"{_READ}/{index}", socket.gethostname())
+        deadline = time.monotonic() + _GOODBYE_S
+        while index == 0 and time.monotonic() < deadline and not _all_have_read(failure):
+            time.sleep(_BEAT_S / 10)
+    _exit(failure.exit_code)
+
+
+def _all_have_read(failure: Failure) -> bool:
+    expected = set(range(jax.process_count())) - {failure.process}
+    return expected <= {int(process) for process in _notes(_READ)}
+
+
+def _give_up(coordinator: str) -> None:
+    print(
+        f"error: coordinator={coordinator}: some of the processes did not come within "
+        f"{_MEET_WITHIN_S} s",
+        file=sys.stderr,
+    )
+    _exit(2)
+
+
+def _exit(code: int) -> NoReturn:
+    """Without what Python and jax do at exit, which would wait for the others."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _failure() -> Failure | None:
+    try:
+        return Failure(*json.loads(_client().key_value_try_get(_FAILURE)))
+    except jax.errors.JaxRuntimeError:
+        return None
+
+
+def _notes(folder: str) -> dict[str, str]:
+    return {name.rpartition("/")[2]: value for name, value in _client().key_value_dir_get(folder)}
+
+
+def _write(name: str, value: str, only_first: bool = False) -> None:
+    _client().key_value_set(name, value, allow_overwrite=not only_first)
+
+
+def _client() -> Any:
+    """The way to the notes, until jax has shut down."""
+    if distributed.global_state.client is None:
+        raise jax.errors.JaxRuntimeError("jax has shut down")
+    return distributed.global_state.client

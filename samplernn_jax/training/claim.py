@@ -1,0 +1,68 @@
+"""A run's claim on its workdir: no other run writes there, and all of its processes see it."""
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+
+import jax
+
+from samplernn_jax import files
+from samplernn_jax.processes import from_first_process, is_first_process, of_each_process
+from samplernn_jax.training.workdir import Workdir
+
+_SEEN_WITHIN_S = 10.0
+"""Shared file systems show a new file to other hosts after a while."""
+
+
+@contextlib.contextmanager
+def claimed(workdir: Workdir) -> Iterator[None]:
+    """Makes the workdir this run's own as long as the block runs; a folder left empty is removed.
+
+    Raises:
+        ValueError: another run has it, it cannot be made, or not all processes see it.
+    """
+    token = secrets.randbits(48)
+    try:
+        with contextlib.ExitStack() as stack:
+            if is_first_process():
+                files.make_folder("workdir", workdir.path)
+                what = f"workdir={workdir.path}"
+                stack.enter_context(files.held(workdir.path, what, str(token)))
+            check_is_shared(workdir, str(int(from_first_process(float(token)))))
+            yield
+    finally:
+        if is_first_process():
+            files.remove_if_unused(workdir.path)
+
+
+def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN_S) -> None:
+    """Makes sure that every process sees in the workdir what the first one has just written there.
+
+    Args:
+        workdir: of the run.
+        token: what is to be seen in the holder's file.
+        within_s: how long to look.
+
+    Raises:
+        ValueError: some do not see it, as they have another folder of this name.
+    """
+    deadline = time.monotonic() + within_s
+    while not (seen := _token(workdir) == token) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    blind = [str(number) for number, sees in enumerate(of_each_process(seen)) if not sees]
+    if blind:
+        raise ValueError(
+            f"workdir={workdir.path}: must be a folder that all of the {jax.process_count()} "
+            f"processes share, but process {', '.join(blind)} does not see what process 0 writes"
+            + ("" if workdir.path.is_absolute() else "; give an absolute path")
+        )
+
+
+def _token(workdir: Workdir) -> str | None:
+    try:
+        content = files.holder_file(workdir.path).read_text(encoding="utf-8")
+        return str(json.loads(content)["token"])
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet
+        return None
