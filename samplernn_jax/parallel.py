@@ -90,6 +90,14 @@ def from_first_process(value: float) -> float:
     return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
+def text_from_first_process(text: str) -> str:
+    """What the first process has, so that all decide alike."""
+    content = np.frombuffer(text.encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
+    padded = np.pad(content[:length], (0, length - len(content[:length])))
+    return multihost_utils.broadcast_one_to_all(padded).tobytes().decode()
+
+
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh of one axis over the given devices, by default all, process by process."""
     devices = jax.devices() if devices is None else devices

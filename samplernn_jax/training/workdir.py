@@ -2,6 +2,7 @@
 
 config.json          the whole configuration and the sample rate
 checkpoints/STEP/    parameters, optimizer, carry, and the checksums of their files
+validations.json     bits of every validation, by step, also of checkpoints that are no longer there
 damaged_checkpoints/ those that were put aside, if any
 metrics.jsonl        one JSON object a line
 learning_curve.png
@@ -58,6 +59,11 @@ class Workdir:
     def damaged_checkpoints(self) -> Path:
         """Checkpoints that were found damaged and put aside."""
         return self.path.absolute() / "damaged_checkpoints"
+
+    @property
+    def validations_file(self) -> Path:
+        """What validation gave, by step."""
+        return self.path / "validations.json"
 
     @property
     def metrics_file(self) -> Path:
