@@ -14,6 +14,7 @@ be set on the command line, such as --config.model.dim=512 or --config.train.num
 every host with --coordinator=auto.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,11 @@ Go on with (both take the checkpoint that was best in validation)
 
 
 def _with_imported_model(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The configuration, with the shape of the model that the workdir was given, if it was."""
+    """The configuration, with the model that the workdir was given, if it was.
+
+    The recipe's model is for a new one. What stands on the command line is asked for, and is
+    obeyed or refused.
+    """
     workdir = Workdir(path)
     if workdir.imported_model is None:
         return values
@@ -92,7 +97,13 @@ def _with_imported_model(values: dict[str, Any], path: Path) -> dict[str, Any]:
             "config.data.path='': must name a dataset to train the imported model of "
             f"{path} with, as the synthetic corpus has another sample rate"
         )
-    model = workdir.read_info().config.to_dict()["model"]
+    given = {
+        name.removeprefix("model."): value
+        for name, value in config_flags.get_override_values(flags.FLAGS["config"]).items()
+        if name.startswith("model.")
+    }
+    imported = workdir.imported_model_with(given)
+    model = {"architecture": imported.architecture, **dataclasses.asdict(imported)}
     if model != values["model"] and is_first_process():
         _report("Training the imported model of the workdir; the recipe's is not used.")
     return {**values, "model": model}

@@ -57,11 +57,10 @@ def learning_curve(
     """Draws bits per sample over steps, for training and validation, with the baselines."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for name, label, style in (
-        ("train_bits", "training", {"linewidth": 0.8}),
-        ("valid_bits", "validation", {"marker": "o", "markersize": 4}),
+    for points, label, style in (
+        (without_short_windows(_points(entries, "train_bits")), "training", {"linewidth": 0.8}),
+        (_points(entries, "valid_bits"), "validation", {"marker": "o", "markersize": 4}),
     ):
-        points = [(entry["step"], entry[name]) for entry in entries if name in entry]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)
     for number, (name, value) in enumerate(baselines.items()):
@@ -72,6 +71,29 @@ def learning_curve(
     axes.grid(alpha=0.3)
     axes.legend()
     _save(figure, path)
+
+
+def _points(entries: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    return [(entry["step"], entry[name]) for entry in entries if name in entry]
+
+
+def without_short_windows(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Steps and means over the steps since the point before, such that none is over few steps.
+
+    Where a run was stopped or went on, a mean is over a few steps only, and its chance would look
+    like a change of the model. It becomes a part of the next one.
+    """
+    if not points:
+        return []
+    lengths = np.diff([step for step, _ in points], prepend=0)
+    enough = np.median(lengths) / 2
+    joined, length, total = [], 0, 0.0
+    for (step, mean), more in zip(points, lengths, strict=True):
+        length, total = length + int(more), total + mean * int(more)
+        if length >= enough:
+            joined.append((step, total / length))
+            length, total = 0, 0.0
+    return joined
 
 
 def _spectrogram_db(waveform: np.ndarray) -> np.ndarray:

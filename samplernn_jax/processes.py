@@ -108,6 +108,14 @@ def from_first_process(value: float) -> float:
     return float(np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.float64)[0])
 
 
+def text_from_first_process(text: str) -> str:
+    """What the first process has, so that all decide alike."""
+    content = np.frombuffer(text.encode(), np.uint8)
+    length = int(from_first_process(float(len(content))))
+    padded = np.pad(content[:length], (0, length - len(content[:length])))
+    return multihost_utils.broadcast_one_to_all(padded).tobytes().decode()
+
+
 def of_each_process(value: int) -> list[int]:
     """What each process has, a number of 32 bits, in their order."""
     return [int(x) for x in multihost_utils.process_allgather(np.array([value], np.int32)).ravel()]

@@ -27,8 +27,12 @@ from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Audio, Snapshot, Stream, Voice, load_snapshot
 from samplernn_jax.training.workdir import Workdir
 
-_BLOCK_S = 0.5
-"""How much is decoded at once where the whole is known, at most."""
+_BLOCK_S = 0.25
+"""How much is decoded at once, whatever the duration, so that it is compiled once.
+
+Long enough that a block's overhead is not felt, and short enough that it does not matter that the
+last one is decoded to its end.
+"""
 
 _LONGEST_BLOCK = 2**22
 """Samples; a block is in memory."""
@@ -251,14 +255,13 @@ class Generator:
         return digest.hexdigest()
 
     def blocks_of(self, duration_s: float) -> tuple[int, float]:
-        """The samples of a duration, and the seconds of the equal blocks that it divides into.
+        """The samples of a duration, and the seconds of the blocks that they are decoded in.
 
         Raises:
             ValueError: it is none, or without end.
         """
-        num_samples = self.num_samples("duration_s", duration_s)
-        num_blocks = math.ceil(num_samples / (_BLOCK_S * self.sample_rate_hz))
-        return num_samples, math.ceil(num_samples / num_blocks) / self.sample_rate_hz
+        block_s = max(_BLOCK_S, 1 / self.sample_rate_hz)
+        return self.num_samples("duration_s", duration_s), block_s
 
     def num_samples(self, name: str, seconds: float) -> int:
         """Of so many seconds; `name` is what the user calls them, for the message.

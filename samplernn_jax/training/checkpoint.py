@@ -5,10 +5,12 @@ if there is one), and `rest`, what training needs on top to go on exactly (optim
 and the parameters themselves where `params` is their average). Step 0 is an imported model, which
 has no `rest`. Beside them lies `checksums.json`, by which a file that was cut short or changed is
 found out before anything is read from it.
+
+A checkpoint is saved before it is validated. What validation gave is in a record of its own, see
+`validations`, from which follows what is kept.
 """
 
 import json
-import math
 import os
 import re
 import shutil
@@ -19,14 +21,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, CustomSteps, LatestN
 
 from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
 from samplernn_jax.processes import from_first_process, is_first_process
+from samplernn_jax.training import validations
 from samplernn_jax.training.step import TrainState
+from samplernn_jax.training.validations import Validations
 from samplernn_jax.training.workdir import Workdir
 
 IMPORTED_STEP = 0
@@ -50,15 +53,11 @@ class Checkpoints:
 
     def __init__(self, workdir: Workdir, config: TrainConfig) -> None:
         """Opens the folder, and makes it if needed."""
-        policy = AnyPreservationPolicy(
-            [
-                LatestN(config.keep_latest),
-                BestN(get_metric_fn=_valid_bits, reverse=True, n=config.keep_best),
-                CustomSteps([IMPORTED_STEP]),
-            ]
-        )
+        self._workdir, self._config = workdir, config
         self._folder = workdir.checkpoints
-        self._manager = _manager(self._folder, preservation_policy=policy)
+        self._manager = _manager(self._folder)
+        self._validations = _read_validations(workdir, self._manager)
+        self._forget_later()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -74,20 +73,24 @@ class Checkpoints:
     @property
     def best(self) -> tuple[float, int] | None:
         """The bits and the step of the best validation, the earliest of equals; None at first."""
-        steps = self._manager.all_steps()
-        return min(((_valid_bits(self._manager.metrics(s)), s) for s in steps), default=None)
+        return validations.best(self._validations)
+
+    def is_validated(self, step: int) -> bool:
+        """Whether the validation of a step is recorded."""
+        return step in self._validations
 
     def check_step(self, step: int) -> None:
         """Raises ValueError where there is no checkpoint of this step."""
         _check_step(step, self._manager.all_steps(), self._folder.parent)
 
     def go_back(self, step: int) -> None:
-        """Removes all checkpoints after `step`."""
+        """Removes all checkpoints after `step`, and the record of them."""
         for later in [s for s in self._manager.all_steps() if s > step]:
             self._manager.delete(later)
+        self._forget_later()
 
-    def save(self, position: Position, valid_bits: float) -> None:
-        """Saves, and then removes what is neither among the latest nor among the best.
+    def save(self, position: Position) -> None:
+        """Saves; removes nothing.
 
         Raises:
             ValueError: it cannot be written; what was saved before is still there.
@@ -98,13 +101,46 @@ class Checkpoints:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(**{k: ocp.args.StandardSave(v) for k, v in items.items()}),
-                metrics={"valid_bits": valid_bits},
             )
             self._manager.wait_until_finished()
             if is_first_process():
                 _write_checksums(self._folder / str(step))
         except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(self._not_written(step, _reason(error))) from error
+
+    def record(self, step: int, valid_bits: float) -> None:
+        """Records what the validation of a step gave."""
+        self._set_validations({**self._validations, step: valid_bits})
+
+    def prune(self) -> None:
+        """Removes what is neither among the latest, nor among the best, nor imported."""
+        steps = self._manager.all_steps()
+        best = validations.in_order(_on_disk(self._validations, self._manager))
+        kept = {
+            IMPORTED_STEP,
+            *sorted(steps)[-self._config.keep_latest :],
+            *best[: self._config.keep_best],
+        }
+        for step in [s for s in steps if s not in kept]:
+            self._manager.delete(step)
+
+    def remove(self, step: int) -> None:
+        """Removes a checkpoint that is good for nothing."""
+        self._manager.delete(step)
+
+    def _forget_later(self) -> None:
+        """Forgets the validations of steps that are still, or again, to come.
+
+        An imported model is validated anew until something was trained, as until then the dataset
+        may change.
+        """
+        last = self.latest_step or -1
+        self._set_validations({s: b for s, b in self._validations.items() if s <= last})
+
+    def _set_validations(self, new: Validations) -> None:
+        if new != self._validations and is_first_process():
+            validations.write(self._workdir, new)
+        self._validations = new
 
     def _check_space(self, step: int, items: dict[str, Any]) -> None:
         """Raises ValueError where the disk is too full, before anything is written."""
@@ -182,7 +218,6 @@ def save_imported(workdir: Workdir, params: Params) -> None:
         manager.save(
             IMPORTED_STEP,
             args=ocp.args.Composite(params=ocp.args.StandardSave(params)),
-            metrics={"valid_bits": math.inf},
         )
     _write_checksums(workdir.checkpoints / str(IMPORTED_STEP))
 
@@ -191,6 +226,8 @@ def restore_params(
     workdir: Workdir, config: ArchitectureConfig, step: int | None = None
 ) -> tuple[int, Params]:
     """Loads the parameters of the best checkpoint, or of the one of `step`.
+
+    Where none was validated yet, the latest stands for the best.
 
     Returns:
         The step and the parameters, on the first local device.
@@ -203,7 +240,8 @@ def restore_params(
     with _manager(workdir.checkpoints, create=False) as manager:
         steps = sorted(manager.all_steps())
         if step is None:
-            step = manager.best_step()
+            best = validations.best(_on_disk(_read_validations(workdir, manager), manager))
+            step = steps[-1] if best is None else best[1]
         _check_step(step, steps, workdir.path)
         folder = workdir.checkpoints / str(step)
         for damaged in _damaged_files(folder):
@@ -283,14 +321,20 @@ def _items(position: Position) -> dict[str, Any]:
     return {"params": state.best_params, "rest": rest}
 
 
-def _valid_bits(metrics: dict[str, float]) -> float:
-    return metrics["valid_bits"]
+def _read_validations(workdir: Workdir, manager: ocp.CheckpointManager) -> Validations:
+    """The record, with what is in checkpoints that were saved before there was one."""
+    metrics = {step: manager.metrics(step) for step in manager.all_steps()}
+    inside = {step: found["valid_bits"] for step, found in metrics.items() if found}
+    return validations.read(workdir, inside)
+
+
+def _on_disk(recorded: Validations, manager: ocp.CheckpointManager) -> Validations:
+    """Those whose checkpoints are there."""
+    return {step: bits for step, bits in recorded.items() if step in manager.all_steps()}
 
 
 def _manager(path: Path, **options: Any) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(
         path,
-        options=ocp.CheckpointManagerOptions(
-            best_fn=_valid_bits, best_mode="min", enable_async_checkpointing=False, **options
-        ),
+        options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False, **options),
     )

@@ -4,9 +4,11 @@ Ctrl-C, SIGTERM before a preemption, and the end of the time that a run was give
 """
 
 import contextlib
+import dataclasses
 import math
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
+
+from samplernn_jax.processes import end_all
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,6 +48,7 @@ class Request:
         """`seconds` from now the time is up."""
         self._deadline = time.monotonic() + seconds
         self._signal_number: int | None = None
+        self._ends_at_once = False
 
     def is_due(self, steps: range) -> bool:
         """Whether to stop now; to be asked after every call with the steps that it did.
@@ -75,14 +80,68 @@ class Request:
         self._signal_number = number
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
+        elif self._ends_at_once:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def ends_at_once(self, message: str) -> Iterator[None]:
+        """Within, a signal ends the run right where it comes, for work that is done again then.
+
+        Of several processes none may leave the others alone: there, all go on to the next step.
+
+        Raises:
+            Interrupted: with the message.
+        """
+        try:
+            self._ends_at_once = True
+            if self._signal_number is not None and jax.process_count() == 1:
+                raise KeyboardInterrupt
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(message, self.exit_code) from None
+        finally:
+            self._ends_at_once = False
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run is, for what is said to who stops it.
+
+    Attributes:
+        step: that was begun last.
+        saved_step: of the latest checkpoint; 0 where there is none, or an imported model.
+    """
+
+    step: int
+    saved_step: int
+
+    def on_first_signal(self) -> str:
+        """What happens now."""
+        if self.step == self.saved_step:
+            return f"Stopping; step {self.step} is saved."
+        return (
+            "Finishing the step and saving; again to stop without saving, which loses "
+            f"{self._unsaved}."
+        )
+
+    def on_second_signal(self) -> str:
+        """What was lost, and what the next run begins with."""
+        lost = "nothing" if self.step == self.saved_step else self._unsaved
+        then = f"goes on after step {self.saved_step}" if self.saved_step else "begins again"
+        return f"Stopped at once, which loses {lost}; the same command {then}."
+
+    @property
+    def _unsaved(self) -> str:
+        steps = self.step - self.saved_step
+        return f"{steps:,} step{'s' if steps > 1 else ''}"
 
 
 @contextlib.contextmanager
-def noticed(request: Request) -> Iterator[None]:
+def noticed(request: Request, progress: Progress | None = None) -> Iterator[None]:
     """Turns the first signal into a request, for the loop to see between two steps.
 
-    A second one ends the program at once. Outside of the main thread, which alone may handle
-    signals, nothing changes.
+    A second one ends the program at once. With `progress`, both are answered on standard error.
+    Outside of the main thread, which alone may handle signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,12 +155,59 @@ def noticed(request: Request) -> Iterator[None]:
             signal.signal(number, handler)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        restore()
+        if progress is None:
+            restore()
         request.handle(number, frame)
 
     for number in numbers:
         signal.signal(number, handle)
     try:
-        yield
+        with contextlib.nullcontext() if progress is None else _answered(progress):
+            yield
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def _answered(progress: Progress) -> Iterator[None]:
+    """Answers signals from a thread.
+
+    Python runs handlers in the main thread, when that is back from what it waits for, which may be
+    all steps that were begun. What it writes to the socket it writes at once.
+    """
+    ours, pythons = socket.socketpair()
+    pythons.setblocking(False)
+    before = signal.set_wakeup_fd(pythons.fileno())
+    thread = threading.Thread(target=_answer, args=(ours, progress), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        pythons.close()
+        thread.join()
+        ours.close()
+
+
+def _answer(numbers: socket.socket, progress: Progress) -> None:
+    """Says what the first signal does; ends the program at the second, wherever it is.
+
+    Nothing that is half written is taken for whole by the next run.
+    """
+    was_asked = False
+    while received := numbers.recv(1):
+        number = received[0]
+        if number not in _SIGNALS:
+            continue
+        if was_asked:
+            end_all(KeyboardInterrupt(), progress.on_second_signal(), 128 + number)
+            _say(progress.on_second_signal())
+            os._exit(128 + number)
+        _say(progress.on_first_signal())
+        was_asked = True
+
+
+def _say(line: str) -> None:
+    """Writes below the progress bar, without the locks that the main thread may hold."""
+    with contextlib.suppress(OSError):  # there is nobody to read it
+        os.write(2, f"\n{line}\n".encode())

@@ -38,13 +38,14 @@ class Logbook:
         report: Report,
         start_step: int,
         last_step: int,
+        is_validated: bool,
     ) -> None:
-        """Opens the record at `start_step`."""
+        """Opens the record at `start_step`, which `is_validated` or is going to be."""
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._report, self._last_step = report, last_step
         counts = {name: bigram_counts(dataset.splits[name], config.model) for name in _SPLITS}
         self._baselines = baselines(counts["train"], counts["valid"])
-        self._writer = MetricsWriter(workdir, start_step)
+        self._writer = MetricsWriter(workdir, start_step, is_validated)
         self._bar = tqdm(total=last_step, initial=start_step, unit="step", disable=None)
         self._last_line = time.monotonic()
         report(
@@ -85,12 +86,17 @@ class Logbook:
         if "steps_per_s" in values:
             left = tqdm.format_interval((self._last_step - step) / values["steps_per_s"])
             speed = f", {values['samples_per_s']:,.0f} samples/s, {left} left"
+        told = f"{valid_bits:.3f} bits per sample in validation"
+        if "train_bits" in values:  # else it is an imported model that is not trained yet
+            told = (
+                f"{values['train_bits']:.3f} bits per sample in training, "
+                f"{valid_bits:.3f} in validation"
+            )
+            speed = f", gradient norm {values['grad_norm']:.2g}{speed}"
         self._tell(
-            f"step {step}/{self._last_step}: {values.get('train_bits', math.nan):.3f} bits per "
-            f"sample in training, {valid_bits:.3f} in validation (best {best['valid_bits']:.3f} "
-            f"at step {best['step']}; histogram {self._baselines.histogram_bits:.3f}, bigram "
-            f"{self._baselines.bigram_bits:.3f}), gradient norm "
-            f"{values.get('grad_norm', math.nan):.2g}{speed}"
+            f"step {step}/{self._last_step}: {told} (best {best['valid_bits']:.3f} at step "
+            f"{best['step']}; histogram {self._baselines.histogram_bits:.3f}, bigram "
+            f"{self._baselines.bigram_bits:.3f}){speed}"
         )
         self._warn(health.of_bits(entries, self._baselines))
 

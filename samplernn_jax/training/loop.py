@@ -7,6 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Generator, Iterator
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from samplernn_jax.architectures import init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
+from samplernn_jax.model import Params
 from samplernn_jax.parallel import (
     Step,
     local_copy,
@@ -25,9 +27,9 @@ from samplernn_jax.parallel import (
 )
 from samplernn_jax.processes import from_first_process, is_first_process
 from samplernn_jax.training import interruption, plan, stopping
-from samplernn_jax.training.checkpoint import Checkpoints, Position
+from samplernn_jax.training.checkpoint import IMPORTED_STEP, Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.interruption import Interrupted, Request
+from samplernn_jax.training.interruption import Interrupted, Progress, Request
 from samplernn_jax.training.logbook import Logbook, Report
 from samplernn_jax.training.metrics import Window
 from samplernn_jax.training.step import init_state, map_train_step
@@ -72,6 +74,7 @@ class Trainer:
         self.window = Window()
         self.timed_from: float | None = None
         self.logbook: Logbook | None = None
+        self.progress = Progress(0, 0)
 
     def run(self, workdir: Workdir, from_step: int | None = None) -> None:
         """Trains until the run is over.
@@ -84,8 +87,12 @@ class Trainer:
         Raises:
             ValueError: there is no such checkpoint, or the run cannot go on from it.
         """
-        first = self._first_step(from_step)
-        if first and self._is_over(first):
+        checkpoint = self._checkpoint_to_go_on_from(from_step)
+        first = checkpoint or 0
+        self.progress = Progress(first, first)
+        is_validated = checkpoint is None or self.checkpoints.is_validated(first)
+        is_unfinished = not is_validated and self._is_to_be_validated(first)
+        if first and not is_unfinished and self._is_over(first):
             return
         at_once = self.config.parallel.steps_per_call
         if first % at_once:
@@ -103,24 +110,34 @@ class Trainer:
             position = _start(self.config, self.mesh, self.checkpoints)
             if is_first_process():
                 self.logbook = stack.enter_context(
-                    Logbook(self.config, workdir, self.dataset, self.report, first, self.last_step)
+                    Logbook(
+                        *(self.config, workdir, self.dataset, self.report),
+                        *(first, self.last_step, is_validated),
+                    )
                 )
             if first:
                 self.report(f"Going on after step {first}.")
+            stack.enter_context(interruption.noticed(self.request, self.progress))
+            if is_unfinished and self._validate(first, position.state.best_params):
+                return
             segments = stack.enter_context(contextlib.closing(self._segments(first)))
-            stack.enter_context(interruption.noticed(self.request))
             self._loop(train_step, position, segments)
 
-    def _first_step(self, from_step: int | None) -> int:
-        """The step after which the run goes on, the same in all processes."""
+    def _checkpoint_to_go_on_from(self, from_step: int | None) -> int | None:
+        """Its step, the same in all processes; None in a fresh run."""
         if from_step is None:
-            return int(from_first_process(float(self.checkpoints.latest_step or 0)))
+            latest = self.checkpoints.latest_step
+            told = int(from_first_process(-1.0 if latest is None else float(latest)))
+            return None if told < 0 else told
         if from_step >= self.last_step:
             raise ValueError(
                 f"from_step={from_step}: must be below {self.last_step}, the last step of the run"
             )
         self.checkpoints.check_step(from_step)
         return from_step
+
+    def _is_to_be_validated(self, step: int) -> bool:
+        return step % self.config.train.valid_every == 0 or step == self.last_step
 
     def _is_over(self, step: int) -> bool:
         """Whether there is nothing left to do; says so."""
@@ -159,19 +176,24 @@ class Trainer:
         config, first = self.config.train, int(position.state.step)
         at_once = self.config.parallel.steps_per_call
         for call, step in enumerate(range(first + at_once, self.last_step + 1, at_once), 1):
+            self.progress.step = step
             (state, metrics), carry = train_step(*position, next(segments))
             position = Position(state, carry)
             self.window.add(metrics)
             if self.logbook:
                 self.logbook.advance(at_once)
-            is_checkpoint = step % config.valid_every == 0 or step == self.last_step
             self._time_first_calls(call, step)
-            if is_checkpoint or step % config.log_every == 0:
-                self._log(step, wait=is_checkpoint)
-            if is_checkpoint and self._checkpoint(step, position):
+            is_due = self._is_to_be_validated(step)
+            is_stopping = self.request.is_due(range(step - at_once + 1, step + 1))
+            if is_due or is_stopping or step % config.log_every == 0:
+                self._log(step, wait=is_due or is_stopping)
+            if is_due or is_stopping:
+                self.checkpoints.save(position)
+                self.progress.saved_step = step
+            if is_stopping:
+                self._interrupt(step)
+            if is_due and self._validate(step, state.best_params):
                 return
-            if self.request.is_due(range(step - at_once + 1, step + 1)):
-                self._interrupt(step, position, is_checkpoint)
 
     def _time_first_calls(self, call: int, step: int) -> None:
         """Says how long an epoch takes, as soon as that is known."""
@@ -185,11 +207,9 @@ class Trainer:
             step_s = (time.perf_counter() - self.timed_from) / steps
             self.report(plan.describe_time(self.config, self.dataset, step_s, step))
 
-    def _interrupt(self, step: int, position: Position, is_saved: bool) -> None:
-        """Saves, without taking the time to validate, and ends the run."""
-        if not is_saved:
-            self._log(step, wait=True)
-            self.checkpoints.save(position, valid_bits=math.inf)
+    def _interrupt(self, step: int) -> NoReturn:
+        """Ends the run, without taking the time to validate what was saved."""
+        self.checkpoints.prune()
         raise Interrupted(
             f"Stopped after step {step}, which is saved; the same command goes on from there.",
             self.request.exit_code,
@@ -223,29 +243,33 @@ class Trainer:
             "gradients were not finite."
         )
 
-    def _checkpoint(self, step: int, position: Position) -> bool:
-        """Validates, samples and saves; True where the run is over."""
-        params = position.state.best_params
-        bits = evaluate(
-            self.eval_step,
-            self.config,
-            self.mesh,
-            params,
-            self.dataset.splits["valid"],
-            self.config.train.valid_segments,
-        ).bits_per_sample
-        _check_finite(step, bits)
-        best_bits, best_step = min((bits, step), self.checkpoints.best or (math.inf, 0))
-        is_over = step == self.last_step or stopping.is_out_of_patience(
-            self.config, step, best_step
-        )
-        if self.logbook:
-            self.logbook.validated(step, bits)
-            every = self.config.sample.every
-            if is_over or (every and step % every == 0):
-                self.logbook.sample(step, local_copy(params))
+    def _validate(self, step: int, params: Params) -> bool:
+        """Validates what was saved after a step, and samples; True where the run is over."""
+        with self.request.ends_at_once(
+            f"Stopped after step {step}, which is saved; the same command goes on with its "
+            "validation."
+        ):
+            bits = evaluate(
+                self.eval_step,
+                self.config,
+                self.mesh,
+                params,
+                self.dataset.splits["valid"],
+                self.config.train.valid_segments,
+            ).bits_per_sample
+            self._check_finite(step, bits)
+            best_bits, best_step = min((bits, step), self.checkpoints.best or (math.inf, 0))
+            is_over = step >= self.last_step or stopping.is_out_of_patience(
+                self.config, step, best_step
+            )
+            if self.logbook:
+                self.logbook.validated(step, bits)
+                every = self.config.sample.every
+                if is_over or (every and step % every == 0):
+                    self.logbook.sample(step, local_copy(params))
         # Last, so that a run that is stopped before goes through all of the above again.
-        self.checkpoints.save(position, bits)
+        self.checkpoints.record(step, bits)
+        self.checkpoints.prune()
         self.window.restart()
         self.timed_from = None  # it would count validation
         if is_over and step < self.last_step:
@@ -255,10 +279,13 @@ class Trainer:
             )
         return is_over
 
-
-def _check_finite(step: int, bits: float) -> None:
-    """Stops before a checkpoint of broken parameters replaces a good one."""
-    if not math.isfinite(bits):
+    def _check_finite(self, step: int, bits: float) -> None:
+        """Stops, and leaves no checkpoint of broken parameters to go on from."""
+        if math.isfinite(bits):
+            return
+        if step == IMPORTED_STEP:
+            raise ValueError(f"the imported model has {bits} bits per sample in validation")
+        self.checkpoints.remove(step)
         raise ValueError(
             f"step {step}: bits per sample are {bits}, the training has diverged; lower "
             "optimizer.learning_rate and run again, which goes on from the last checkpoint"

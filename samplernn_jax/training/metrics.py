@@ -29,9 +29,17 @@ class MetricsWriter:
     tensorboardX's own writer, would end unnoticed, and the next entry wait for it for ever.
     """
 
-    def __init__(self, workdir: Workdir, start_step: int) -> None:
-        """Opens the log at `start_step`: what a stopped run logged after it is taken out."""
-        kept = [entry for entry in read_metrics(workdir) if entry["step"] <= start_step]
+    def __init__(self, workdir: Workdir, start_step: int, is_validated: bool) -> None:
+        """Opens the log at `start_step`: what a stopped run logged after it is taken out.
+
+        So is its validation, unless that `is_validated`, as it comes again.
+        """
+        kept = [
+            entry
+            for entry in read_metrics(workdir)
+            if entry["step"] < start_step
+            or (entry["step"] == start_step and (is_validated or "valid_bits" not in entry))
+        ]
         with replace_file(workdir.metrics_file) as partial:
             partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
         self._path = workdir.metrics_file

@@ -15,7 +15,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from samplernn_jax.architectures import make_model
+from samplernn_jax.architectures import initial_carry, make_model
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import total_bits
@@ -183,12 +183,26 @@ def make_train_step(
         )
         is_finite = jnp.isfinite(metrics["bits"]) & jnp.isfinite(metrics["grad_norm"])
         skipping = state._replace(step=state.step + 1, skipped=state.skipped + 1)
+        old_carry = _without_ended_clips(config, state.params, carry, segment)
         state, carry = optax.tree.where(
-            is_finite, (update(state, grads), new_carry), (skipping, carry)
+            is_finite, (update(state, grads), new_carry), (skipping, old_carry)
         )
         return (state, {**metrics, "skipped": state.skipped}), carry
 
     return train_step
+
+
+def _without_ended_clips(
+    config: ArchitectureConfig, params: Params, carry: Carry, segment: Segment
+) -> Carry:
+    """The carry in front of a segment; h0 in rows where a clip begins in it.
+
+    After a segment that is passed over, the next one goes on in that clip, of which the states in
+    front know nothing.
+    """
+    begins = jnp.any(segment.reset, axis=1)
+    fresh = initial_carry(config, params, len(begins))
+    return jax.tree.map(lambda new, old: jnp.where(begins[:, None, None], new, old), fresh, carry)
 
 
 def repeat(train_step: TrainStep) -> TrainStep:

@@ -2,6 +2,7 @@
 
 config.json          the whole configuration and the sample rate
 checkpoints/STEP/    parameters, optimizer, carry, and the checksums of their files
+validations.json     bits of every validation, by step, also of checkpoints that are no longer there
 damaged_checkpoints/ those that were put aside, if any
 metrics.jsonl        one JSON object a line
 learning_curve.png
@@ -13,6 +14,7 @@ plucked_*/           the synthetic corpus, where the run made its own
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.files import check_local, write_json
 
 FORMAT_VERSION = 1
+
+_SHAPE_NO_PARAMETERS = ("dtype", "learn_h0")
+"""Fields of a model that may be chosen when an imported one is trained further."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +70,11 @@ class Workdir:
         return self.path.absolute() / "damaged_checkpoints"
 
     @property
+    def validations_file(self) -> Path:
+        """What validation gave, by step."""
+        return self.path / "validations.json"
+
+    @property
     def metrics_file(self) -> Path:
         """The metrics log, JSON lines."""
         return self.path / "metrics.jsonl"
@@ -100,6 +110,27 @@ class Workdir:
             return None
         info = self.read_info()
         return info.config.model if info.imported else None
+
+    def imported_model_with(self, given: Mapping[str, Any]) -> ArchitectureConfig:
+        """The imported model's shape, with the fields of it that the user has given.
+
+        Raises:
+            ValueError: a field that shapes the parameters is given, and is another than it was.
+        """
+        model = self.read_info().config.model
+        fields = dataclasses.asdict(model)
+        for name, value in given.items():
+            if name not in fields:
+                raise ValueError(
+                    f"model.{name}={value!r}: the model that was imported into {self.path}, a "
+                    f"{model.architecture}, has no such field"
+                )
+            if name not in _SHAPE_NO_PARAMETERS and value != fields[name]:
+                raise ValueError(
+                    f"model.{name}={value!r}: the model that was imported into {self.path} has "
+                    f"{name}={fields[name]!r}; only {' and '.join(_SHAPE_NO_PARAMETERS)} may change"
+                )
+        return dataclasses.replace(model, **given)
 
     def samples(self, step: int) -> Path:
         """What was generated after `step` steps."""
@@ -150,8 +181,8 @@ class Workdir:
 
         What shapes the parameters, the carry and the data order must be the same, and the moving
         average; the rest of the optimizer, how long to train, how often to look and where the
-        dataset lies may change. An imported model that was not trained further yet asks for its
-        own shape only.
+        dataset lies may change. An imported model that was not trained further yet asks for the
+        shape of its parameters only.
 
         Raises:
             ValueError: names the first field that differs.
@@ -163,7 +194,10 @@ class Workdir:
             ("model.architecture", old.model.architecture, config.model.architecture),
             *_differences("model", old.model, config.model),
         ]
-        if self.was_trained:
+        if not self.was_trained:
+            free = {f"model.{name}" for name in _SHAPE_NO_PARAMETERS}
+            same = [entry for entry in same if entry[0] not in free]
+        else:
             same += [
                 *_differences("data", old.data, config.data),
                 ("seed", old.seed, config.seed),

@@ -85,6 +85,16 @@ def test_streamed_blocks_joined_are_what_generate_returns(generator, block_s):
     np.testing.assert_array_equal(streamed[:, :230], whole)
 
 
+def test_one_program_makes_audio_of_any_duration(generator, caplog):
+    audio = generator.generate(key(), 2, 1.0)
+    with jax.log_compiles():
+        for duration_s in (1.1, 1.2, 0.03):
+            other = generator.generate(key(), 2, duration_s)
+            both = min(other.shape[1], audio.shape[1])
+            np.testing.assert_array_equal(other[:, :both], audio[:, :both])
+    assert [line for line in caplog.messages if "XLA compilation" in line] == []
+
+
 def test_zero_temperature_is_greedy_and_needs_no_luck(generator):
     np.testing.assert_array_equal(
         generator.generate(key(), 1, 0.5, temperature=0.0),

@@ -104,14 +104,29 @@ def test_an_imported_model_is_trained_further(data_path, tmp_path):
     slow = dataclasses.replace(recipe.optimizer, learning_rate=1e-9)
     lines = run(dataclasses.replace(recipe, optimizer=slow), tmp_path / "run")
     assert "Going on" not in " ".join(lines)
-    step, trained = restore_params(workdir, TINY)
-    assert step == 1, "what was trained is better than what was imported and never validated"
+    assert sorted(json.loads(workdir.validations_file.read_text())) == ["0", "1"]
+    trained = restore_params(workdir, TINY, step=1)[1]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), trained, params)
     assert workdir.read_info().dataset_digest != ""
     longer = make_config(data_path, num_steps=6)
     longer = dataclasses.replace(longer, train=dataclasses.replace(longer.train, keep_latest=1))
     assert "Going on after step 1." in run(longer, tmp_path / "run")
     jax.tree.map(np.testing.assert_array_equal, restore_params(workdir, TINY, step=0)[1], params)
+
+
+def test_an_imported_model_that_training_makes_worse_stays_the_best(data_path, tmp_path):
+    good = make_config(data_path, num_steps=60, optimizer=OptimizerConfig(learning_rate=0.01))
+    good = dataclasses.replace(good, train=dataclasses.replace(good.train, valid_every=60))
+    run(good, tmp_path / "good")
+    params = restore_params(Workdir(tmp_path / "good"), TINY)[1]
+    workdir = import_into(tmp_path / "run", params)
+    worse = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1.0))
+    worse = dataclasses.replace(worse, train=dataclasses.replace(worse.train, keep_latest=1))
+    run(worse, tmp_path / "run")
+    assert [e["step"] for e in read_metrics(workdir) if "valid_bits" in e] == [0, 3, 6]
+    step, best = restore_params(workdir, TINY)
+    assert step == 0
+    jax.tree.map(np.testing.assert_array_equal, best, params)
 
 
 @pytest.mark.slow

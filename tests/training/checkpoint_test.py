@@ -1,3 +1,5 @@
+import json
+import math
 import shutil
 
 import jax
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 
 from samplernn_jax.config import OptimizerConfig, TrainConfig
+from samplernn_jax.files import checksum
 from samplernn_jax.model import initial_carry
 from samplernn_jax.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.training.checkpoint import (
@@ -33,7 +36,26 @@ def position(step, num_devices=8):
 def save(path, *steps):
     with Checkpoints(Workdir(path), CONFIG) as checkpoints:
         for step in steps:
-            checkpoints.save(position(step), valid_bits=float(step))
+            save_and_record(checkpoints, step, float(step))
+
+
+def save_and_record(checkpoints, step, valid_bits):
+    checkpoints.save(position(step))
+    checkpoints.record(step, valid_bits)
+    checkpoints.prune()
+
+
+def as_before_the_record(path, valid_bits):
+    """Puts the bits of validations, infinite where there was none, into the checkpoints alone."""
+    for step, bits in valid_bits.items():
+        folder = path / "checkpoints" / str(step)
+        (folder / "metrics").mkdir()
+        (folder / "metrics" / "metrics").write_text(json.dumps({"valid_bits": bits}))
+        checksum_file = folder / "checksums.json"
+        checksums = json.loads(checksum_file.read_text())
+        checksums["metrics/metrics"] = checksum(folder / "metrics" / "metrics")
+        checksum_file.write_text(json.dumps(checksums))
+    (path / "validations.json").unlink()
 
 
 def params_of(path, step):
@@ -42,6 +64,10 @@ def params_of(path, step):
 
 def assert_is(params, step):
     jax.tree.map(np.testing.assert_array_equal, params, random_params(TINY, seed=step))
+
+
+def steps_in(path):
+    return sorted(int(folder.name) for folder in Workdir(path).checkpoints.iterdir())
 
 
 def the_data_of(path, step):
@@ -63,11 +89,10 @@ def flip_a_bit(file):
 def test_latest_and_best_checkpoints_are_kept(tmp_path):
     with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=2, keep_best=1)) as checkpoints:
         for step, bits in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0)):
-            checkpoints.save(position(step), bits)
+            save_and_record(checkpoints, step, bits)
         assert checkpoints.latest_step == 5
         assert checkpoints.best == (1.0, 2)
-    kept = sorted(int(folder.name) for folder in Workdir(tmp_path).checkpoints.iterdir())
-    assert kept == [2, 4, 5]
+    assert steps_in(tmp_path) == [2, 4, 5]
     assert restore_params(Workdir(tmp_path), TINY)[0] == 2
 
 
@@ -83,6 +108,22 @@ def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
 
 def damage_metrics(file):
     (step_of(file) / "metrics" / "metrics").write_text("")
+
+
+def test_checkpoints_that_hold_their_validation_are_read_as_before(tmp_path):
+    save(tmp_path, 1, 2, 3)
+    as_before_the_record(tmp_path, {1: 3.0, 2: 2.0, 3: math.inf})
+    assert restore_params(Workdir(tmp_path), TINY)[0] == 2
+    with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=1)) as checkpoints:
+        assert checkpoints.best == (2.0, 2)
+        assert [checkpoints.is_validated(step) for step in (1, 2, 3)] == [True, True, False]
+        assert_is(checkpoints.restore(like=position(0)).state.params, 3)
+        save_and_record(checkpoints, 4, 2.5)
+    assert steps_in(tmp_path) == [2, 4]
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        assert checkpoints.best == (2.0, 2)
+        checkpoints.go_back(2)
+        assert checkpoints.best == (2.0, 2)
 
 
 def damage_checksums(file):
@@ -101,6 +142,7 @@ def step_of(file):
 @pytest.mark.parametrize("step", [3, 1])
 def test_a_damaged_checkpoint_is_put_aside_and_another_is_used(tmp_path, damage, step):
     save(tmp_path, 1, 2, 3)
+    as_before_the_record(tmp_path, {1: 1.0, 2: 2.0, 3: 3.0})
     damage(the_data_of(tmp_path, step))
     lines = []
     recover(Workdir(tmp_path), lines.append)
@@ -111,7 +153,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_another_is_used(tmp_path, damage,
         latest = checkpoints.latest_step
         assert_is(checkpoints.restore(like=position(0)).state.params, latest)
         if step == 3:
-            checkpoints.save(position(3), valid_bits=3.0)
+            save_and_record(checkpoints, 3, 3.0)
             assert_is(params_of(tmp_path, 3), 3)
 
 
@@ -146,12 +188,62 @@ def test_damage_to_all_checkpoints_never_starts_a_run_anew(tmp_path):
             recover(Workdir(tmp_path), lambda _: None)
 
 
-def test_the_earliest_of_equal_validations_is_the_best(tmp_path):
-    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+def test_the_earliest_of_equal_validations_is_the_best_and_is_kept(tmp_path):
+    with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=1)) as checkpoints:
         assert checkpoints.best is None
+        for step in (1, 2, 3, 4):
+            save_and_record(checkpoints, step, 2.0)
+            assert checkpoints.best == (2.0, 1)
+    assert steps_in(tmp_path) == [1, 4]
+    assert restore_params(Workdir(tmp_path), TINY)[0] == 1
+
+
+def test_what_is_saved_and_not_validated_yet_replaces_nothing(tmp_path):
+    with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=1)) as checkpoints:
+        for step, bits in ((1, 2.0), (2, 3.0)):
+            save_and_record(checkpoints, step, bits)
+        checkpoints.save(position(3))
+        assert not checkpoints.is_validated(3)
+        assert steps_in(tmp_path) == [1, 2, 3]
+        assert restore_params(Workdir(tmp_path), TINY)[0] == 1
+        checkpoints.remove(3)
+        assert checkpoints.latest_step == 2
+
+
+def test_the_latest_stands_for_the_best_where_none_was_validated(tmp_path):
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
         for step in (1, 2):
-            checkpoints.save(position(step), valid_bits=2.0)
-        assert checkpoints.best == (2.0, 1)
+            checkpoints.save(position(step))
+    assert restore_params(Workdir(tmp_path), TINY)[0] == 2
+
+
+def test_the_best_of_the_record_counts_also_where_its_checkpoint_is_gone(tmp_path):
+    save(tmp_path, 1, 2, 3)
+    shutil.rmtree(tmp_path / "checkpoints" / "1")
+    assert restore_params(Workdir(tmp_path), TINY)[0] == 2
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        assert checkpoints.best == (1.0, 1)
+
+
+def test_the_record_ends_with_the_latest_checkpoint(tmp_path):
+    save(tmp_path, 3, 4)
+    (tmp_path / "validations.json").write_text('{"3": 3.0, "4": 4.0, "5": 1.0}')
+    for _ in range(2):
+        with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+            assert checkpoints.best == (3.0, 3)
+            assert not checkpoints.is_validated(5)
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        checkpoints.go_back(3)
+        assert not checkpoints.is_validated(4)
+    assert json.loads((tmp_path / "validations.json").read_text()) == {"3": 3.0}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"x": 1}', '{"1": "two"}', '{"1": null}'])
+def test_a_damaged_record_is_one_sentence(tmp_path, content):
+    save(tmp_path, 1)
+    (tmp_path / "validations.json").write_text(content)
+    with pytest.raises(ValueError, match=r"validations.json: cannot be used .* validated again"):
+        Checkpoints(Workdir(tmp_path), CONFIG)
 
 
 def test_a_damaged_checkpoint_is_not_evaluated_or_sampled_from(tmp_path):
@@ -189,9 +281,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_others_intact(tmp_path, monk
             usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
             patch.setattr(shutil, "disk_usage", lambda _: usage)
             with pytest.raises(ValueError, match=r"points/2: cannot be written \(1.0 MiB are free"):
-                checkpoints.save(position(2), valid_bits=2.0)
+                checkpoints.save(position(2))
         assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["1"]
-        checkpoints.save(position(2), valid_bits=2.0)
+        checkpoints.save(position(2))
     for step in (1, 2):
         assert_is(params_of(tmp_path, step), step)
 
@@ -204,5 +296,5 @@ def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
     assert not left.exists()
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
         assert checkpoints.latest_step == 1
-        checkpoints.save(position(2), valid_bits=2.0)
+        checkpoints.save(position(2))
     assert_is(params_of(tmp_path, 2), 2)

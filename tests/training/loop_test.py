@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from samplernn_jax.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training import plan
 from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
+from samplernn_jax.training.evaluate import Evaluation
 from samplernn_jax.training.interruption import Interrupted
 from samplernn_jax.training.metrics import Window, read_metrics
 from samplernn_jax.training.run import train
@@ -67,6 +69,7 @@ def test_a_run_leaves_all_that_a_user_looks_for(finished):
         "metrics.jsonl",
         "samples",
         "tensorboard",
+        "validations.json",
     ]
     folder = path / "samples" / "step_0000006"
     assert sorted(file.suffix for file in folder.iterdir()) == [".png", ".png", ".wav", ".wav"]
@@ -109,7 +112,7 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished
     ("number", "at"), [(signal.SIGTERM, 4), (signal.SIGINT, 3)], ids=["SIGTERM", "Ctrl-C"]
 )
 def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
-    data_path, finished, tmp_path, monkeypatch, number, at
+    data_path, finished, tmp_path, monkeypatch, capfd, number, at
 ):
     path, _ = finished
     before = signal.getsignal(number)
@@ -126,6 +129,10 @@ def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
         with pytest.raises(Interrupted, match=f"Stopped after step {at}, which is saved") as error:
             train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert error.value.exit_code == 128 + number
+    lost = {3: "3 steps", 4: "1 step"}[at]
+    assert f"Finishing the step and saving; again to stop without saving, which loses {lost}." in (
+        capfd.readouterr().err
+    )
     assert signal.getsignal(number) is before
     lines = []
     train(make_config(data_path), tmp_path / "run", lines.append)
@@ -150,6 +157,64 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
     train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert entries(tmp_path / "run") == entries(path)
     assert wavs(tmp_path / "run")[-2:] == wavs(path)
+
+
+@pytest.mark.parametrize(
+    "stopped_in",
+    [
+        "samplernn_jax.training.loop.evaluate",
+        "samplernn_jax.training.logbook.learning_curve",
+        "samplernn_jax.sampling.generator.Generator.generate",
+        "samplernn_jax.sampling.output.plots.spectrogram",
+        "samplernn_jax.training.checkpoint.Checkpoints.record",
+    ],
+)
+def test_stopped_after_the_checkpoint_a_run_validates_and_samples_first(
+    data_path, finished, tmp_path, monkeypatch, stopped_in
+):
+    path, _ = finished
+    run, calls = tmp_path / "run", itertools.count()
+    train(make_config(data_path, num_steps=3), run, lambda _: None)
+
+    def stop(*_, **__):
+        next(calls)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stopped_in, stop)
+        for _ in range(2):
+            with pytest.raises((KeyboardInterrupt, Interrupted)):
+                train(make_config(data_path), run, lambda _: None)
+    assert next(calls) == 2
+    assert (run / "checkpoints" / "6").is_dir()
+    lines = []
+    train(make_config(data_path), run, lines.append)
+    assert "Going on after step 6." in lines
+    assert entries(run) == entries(path)
+    assert wavs(run)[-2:] == wavs(path)
+    assert Workdir(run).validations_file.read_text() == Workdir(path).validations_file.read_text()
+    assert restore_params(Workdir(run), TINY)[0] == restore_params(Workdir(path), TINY)[0]
+    jax.tree.map(np.testing.assert_array_equal, all_params(run), all_params(path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_validates_ends_a_run_at_once(
+    data_path, finished, tmp_path, monkeypatch, capfd, number
+):
+    path, _ = finished
+
+    def evaluate_for_ever(*_):
+        os.kill(os.getpid(), number)
+        time.sleep(600)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("samplernn_jax.training.loop.evaluate", evaluate_for_ever)
+        with pytest.raises(Interrupted, match="Stopped after step 3, which is saved") as error:
+            train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert error.value.exit_code == 128 + number
+    assert "Stopping; step 3 is saved." in capfd.readouterr().err
+    train(make_config(data_path), tmp_path / "run", lambda _: None)
+    assert entries(tmp_path / "run") == entries(path)
 
 
 @pytest.mark.slow
@@ -302,6 +367,18 @@ def test_patience_ends_a_run_that_no_longer_improves(data_path, tmp_path):
     assert lines[-1].endswith("raise train.patience to go on.")
 
 
+def test_a_validation_that_stays_the_same_ends_a_run(data_path, tmp_path, monkeypatch):
+    config = make_config(data_path)
+    settings = dataclasses.replace(config.train, num_steps=60, patience=3, keep_latest=1)
+    same = Evaluation(2.0, num_samples=1, mean_of_batches=2.0, independent_bits=None)
+    monkeypatch.setattr("samplernn_jax.training.loop.evaluate", lambda *_: same)
+    lines = []
+    train(dataclasses.replace(config, train=settings), tmp_path / "run", lines.append)
+    assert lines[-1].startswith("Stopped after step 12: validation has not been better than the")
+    assert lines[-1].endswith("2.000 bits of step 3 since.")
+    assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
+
+
 def test_epochs_end_a_run(data_path, tmp_path):
     config = make_config(data_path)
     settings = dataclasses.replace(config.train, num_steps=1000, num_epochs=0.05)
@@ -337,6 +414,9 @@ def test_a_diverged_run_stops_and_keeps_its_good_checkpoint(data_path, tmp_path)
     with pytest.raises(ValueError, match="training has diverged; lower optimizer"):
         train(reckless, tmp_path / "run", lambda _: None)
     assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
+    lines = []
+    train(make_config(data_path, num_steps=4), tmp_path / "run", lines.append)
+    assert "Going on after step 3." in lines
 
 
 def test_another_dataset_is_refused(data_path, finished, tmp_path):

@@ -12,8 +12,9 @@ from samplernn_jax.data.segments import Segment
 from samplernn_jax.losses import bits_per_sample
 from samplernn_jax.model import SampleRNN, independent_logits
 from samplernn_jax.parallel import make_mesh, map_step
-from samplernn_jax.training.step import gradients, init_state, make_train_step
-from tests.models import TINY, init, random_params, random_tokens
+from samplernn_jax.training import step as step_module
+from samplernn_jax.training.step import gradients, init_state, make_train_step, repeat
+from tests.models import TINY, TINY_WAVENET, VARIANTS, init, random_params, random_tokens
 
 
 def test_the_seed_determines_the_initial_parameters():
@@ -75,6 +76,53 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
             jax.tree.map(np.testing.assert_array_equal, getattr(before, name), getattr(after, name))
     expected = initial_carry(TINY, broken, 2)
     jax.tree.map(np.testing.assert_array_equal, carries[-1], expected)
+
+
+@pytest.fixture
+def breaking(monkeypatch):
+    """Bits are not finite in segments that hold the highest token."""
+    segment_bits = step_module.segment_bits
+
+    def broken_bits(config, params, carry, segment):
+        bits, carry = segment_bits(config, params, carry, segment)
+        is_broken = jnp.any(jnp.asarray(segment.tokens) == config.q_levels - 1)
+        return bits._replace(total=bits.total * jnp.where(is_broken, jnp.nan, 1.0)), carry
+
+    monkeypatch.setattr(step_module, "segment_bits", broken_bits)
+
+
+@pytest.mark.parametrize(
+    ("config", "microbatches", "at_once"),
+    [(TINY, 1, 1), (TINY, 2, 3), (VARIANTS["1tier"], 2, 1), (TINY_WAVENET, 1, 1)],
+    ids=["3tier", "microbatches and several steps a call", "1tier", "wavenet"],
+)
+def test_a_clip_that_begins_in_a_skipped_step_knows_nothing_of_the_one_before(
+    config, microbatches, at_once, breaking
+):
+    params, rng = random_params(config), np.random.default_rng(0)
+    length, segments = 4 * config.top_frame_size, []
+    for _ in range(3):
+        tokens = rng.integers(0, config.q_levels - 1, (4, config.overlap + length), np.int32)
+        segments.append(Segment(tokens, np.ones((4, length), bool), np.zeros((4, 4), bool)))
+    segments[1].tokens[0, -1] = config.q_levels - 1
+    segments[1].reset[[1, 2], [0, 2]] = True
+
+    train_step = make_train_step(config, OptimizerConfig(), microbatches)
+    one = map_step(train_step, make_mesh(jax.devices()[:1]), "shard_map", donate=())
+    start = init_state(OptimizerConfig(), params), initial_carry(config, params, 4)
+    (state, _), carry = one(*start, segments[0])
+    (state, metrics), after_skipped = one(state, carry, segments[1])
+    assert int(metrics["skipped"]) == 1
+    begins = np.array([False, True, True, False])[:, None, None]
+    h0 = initial_carry(config, state.params, 4)
+    expected = jax.tree.map(lambda fresh, old: np.where(begins, fresh, old), h0, carry)
+    jax.tree.map(np.testing.assert_array_equal, after_skipped, expected)
+    if at_once == 3:
+        together = map_step(repeat(train_step), make_mesh(jax.devices()[:1]), "shard_map", ())
+        group = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *segments)
+        (_, metrics), carry = together(*start, group)
+        assert metrics["skipped"].tolist() == [0, 1, 0]
+        assert_close(carry, one(state, expected, segments[2])[1])
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
