@@ -129,9 +129,8 @@ def _evaluate() -> None:
     result = evaluate(eval_step, config, mesh, replicate(mesh, jax.device_get(params)), split)
     if not is_first_process():
         return
-    without_model = baselines(
-        bigram_counts(dataset.splits["train"], config.model), bigram_counts(split, config.model)
-    )
+    counts = bigram_counts(dataset.splits["train"], config.model)
+    without_model = baselines(counts, split, config.model)
     values = {
         "bits_per_sample": round(
             result.bits_per_sample if _AVERAGE.value == "samples" else result.mean_of_batches,

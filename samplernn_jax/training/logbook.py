@@ -24,8 +24,6 @@ Report = Callable[[str], None]
 _LINE_EVERY_S = 30.0
 """Where there is no progress bar, a line now and then says that the run is alive."""
 
-_SPLITS = ("train", "valid")
-
 
 class Logbook:
     """Keeps the record of a run; of several processes the first one has it."""
@@ -42,8 +40,8 @@ class Logbook:
         """Opens the record at `start_step`."""
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._report, self._last_step = report, last_step
-        counts = {name: bigram_counts(dataset.splits[name], config.model) for name in _SPLITS}
-        self._baselines = baselines(counts["train"], counts["valid"])
+        counts = bigram_counts(dataset.splits["train"], config.model)
+        self._baselines = baselines(counts, dataset.splits["valid"], config.model)
         self._writer = MetricsWriter(workdir, start_step)
         self._bar = tqdm(total=last_step, initial=start_step, unit="step", disable=None)
         self._last_line = time.monotonic()
