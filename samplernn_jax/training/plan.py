@@ -1,7 +1,6 @@
 """What a run takes, found out before it starts: parameters, memory and time."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
+from samplernn_jax import hardware
 from samplernn_jax.architectures import abstract_params, init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
@@ -117,10 +117,10 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
 
 
 def memory_of_device(mesh: Mesh) -> int | None:
-    """Bytes of a device; CPU devices share what the machine has."""
+    """Bytes of a device; CPU devices share what this process may use of the machine's."""
     devices = mesh.local_mesh.devices.flat
     if devices[0].platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(devices)
+        return hardware.memory_bytes() // len(devices)
     stats: dict[str, Any] = devices[0].memory_stats() or {}
     return stats.get("bytes_limit")
 
@@ -217,4 +217,6 @@ def _size(num_bytes: int) -> str:
 
 
 def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.3g} s"
     return f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{minutes:.1f} minutes"
