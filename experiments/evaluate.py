@@ -6,7 +6,9 @@
 Takes the best checkpoint, or the one of --step. The last line is one JSON object: the model's
 bits per sample over every sample of the split, the same for any batch size and device count, and
 what two models without memory reach that are fitted on the training split, a histogram and a
-bigram table. For audio it says how likely each file is, as a whole and second by second.
+bigram table. All three are of the whole split; a run with train.valid_s > 0 validates on a part of
+valid, and has the bits and baselines of that part in its lines and its learning curve. For audio it
+says how likely each file is, as a whole and second by second.
 """
 
 import dataclasses

@@ -46,8 +46,8 @@ class Logbook:
         self._bar = tqdm(total=last_step, initial=start_step, unit="step", disable=None)
         self._last_line = time.monotonic()
         report(
-            f"Bits per sample without a model: histogram {self._baselines.histogram_bits:.3f}, "
-            f"bigram {self._baselines.bigram_bits:.3f}."
+            "Bits per sample without a model, of what validation reads: histogram "
+            f"{self._baselines.histogram_bits:.3f}, bigram {self._baselines.bigram_bits:.3f}."
         )
 
     def __enter__(self) -> "Logbook":
