@@ -19,7 +19,7 @@ from samplernn_jax.parallel import (
     make_mesh,
     wait_for_all,
 )
-from samplernn_jax.training import plan, stopping
+from samplernn_jax.training import plan, plan_table, stopping
 from samplernn_jax.training.checkpoint import Checkpoints, recover
 from samplernn_jax.training.interruption import Request
 from samplernn_jax.training.logbook import Report
@@ -105,7 +105,7 @@ def print_plan(config: ExperimentConfig, report: Report) -> None:
         dataset = open_dataset(data_path, config.data)
         dataset = _with_what_is_validated(dataset, config)
         for line in itertools.chain(
-            plan.describe(config, dataset, mesh), plan.table(config, dataset, mesh)
+            plan.describe(config, dataset, mesh), plan_table.table(config, dataset, mesh)
         ):
             report(line)
 
