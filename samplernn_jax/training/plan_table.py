@@ -118,7 +118,7 @@ def table(
     yield "batch_size  memory/device    s/step   samples/s  steps/epoch  time/epoch     whole run"
     for row in rows:
         yield _line(row, known, dataset)
-    yield _advice(rows, known, dataset)
+    yield _advice(rows, config, dataset)
     yield "Measuring how fast one sequence is generated."
     yield _whether_it_plays(play(config.model, dataset.sample_rate_hz), dataset.sample_rate_hz)
 
@@ -236,19 +236,27 @@ def _line(row: Row, known: _Known, dataset: Dataset) -> str:
     )
 
 
-def _advice(rows: Sequence[Row], known: _Known, dataset: Dataset) -> str:
-    """Which row to take."""
+def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset) -> str:
+    """Which row to take.
+
+    Where no whole step was measured, the rows do not differ in speed, and the recipe's own is
+    taken, or the largest that fits.
+    """
     fitting = [row for row in rows if row.step_s is not None]
     if not fitting:
-        return f"None of them fits into memory; {plan.memory_advice(rows[0].config)}."
-    most = max(row.samples_per_s for row in fitting)
-    best = next(row for row in fitting if row.samples_per_s >= _AS_FAST * most)
+        return f"None of them fits into memory; {plan.memory_advice(config)}."
+    if any(row.is_measured for row in fitting):
+        most = max(row.samples_per_s for row in fitting)
+        best = next(row for row in fitting if row.samples_per_s >= _AS_FAST * most)
+        why = f"no other that fits into memory has {1 - _AS_FAST:.0%} more samples/s"
+    else:
+        best = next((row for row in fitting if row.config == config), fitting[-1])
+        why = "it fits, and no whole step could be measured in time, which would tell them apart"
     assert best.step_s is not None, "it fits"
     last = stopping.last_step(best.config, dataset)
     return (
-        f"Take --config.data.batch_size={best.config.data.batch_size}: no other that fits into "
-        f"memory has {1 - _AS_FAST:.0%} more samples/s; its {last:,} steps take "
-        f"{_duration(last * best.step_s)}, without validation."
+        f"Take --config.data.batch_size={best.config.data.batch_size}: {why}; its {last:,} steps "
+        f"take {_duration(last * best.step_s)}, without validation."
     )
 
 

@@ -107,7 +107,7 @@ def test_where_even_the_smallest_step_is_too_slow_there_is_a_row(data_path):
     _, rows, sentences = plan_of(machine, data_path)
     assert machine.measured == [(2, 32)]
     assert [row[3] for row in rows] == ["~520", "~1.04e+03", "~2.08e+03", "~4.16e+03", "~8.32e+03"]
-    assert sentences[0].startswith("Take --config.data.batch_size=2: ")
+    assert sentences[0].startswith("Take --config.data.batch_size=8: it fits, and no whole step")
 
 
 def test_a_row_has_the_time_of_the_whole_run(data_path):
