@@ -11,7 +11,7 @@ from samplernn_jax.parallel import is_first_process
 _BAR_AFTER_S = 2.0
 """What is over sooner needs no bar."""
 
-LINE_EVERY_S = 30.0
+_LINE_EVERY_S = 30.0
 """Where there is no bar, a line now and then says that it goes on."""
 
 
@@ -54,7 +54,7 @@ class Progress:
         self._done += units
         self._bar.update(units)
         now = self._clock()
-        if not self._is_shown or not self._bar.disable or now - self._last_line < LINE_EVERY_S:
+        if not self._is_shown or not self._bar.disable or now - self._last_line < _LINE_EVERY_S:
             return
         self._last_line = now
         left_s = (now - self._began) * (self._total - self._done) / max(self._done, 1)

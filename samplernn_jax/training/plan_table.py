@@ -107,7 +107,7 @@ def table(
         clock: tells the seconds.
     """
     sizes = _over_batch_sizes(config, mesh)
-    began, known = clock(), _Known(_state_bytes(config))
+    began, known = clock(), _Known(_constant_bytes(config))
     for candidate in dict.fromkeys([_part_of_a_segment(sizes[0]), *sizes]):
         ends_after_s = clock() - began + known.seconds_to_measure(candidate)
         if from_first_process(float(known.is_full or ends_after_s > _BUDGET_S)):
@@ -123,14 +123,22 @@ def table(
     yield _whether_it_plays(play(config.model, dataset.sample_rate_hz), dataset.sample_rate_hz)
 
 
+class _Timed(NamedTuple):
+    """A step that was run: its `_size`, and the seconds that it took and that compiling took."""
+
+    size: int
+    step_s: float
+    compile_s: float
+
+
 class _Known:
     """The measurements so far, and what they say of larger steps."""
 
-    def __init__(self, state_bytes: int) -> None:
+    def __init__(self, constant_bytes: int) -> None:
         """Begins with what is in memory whatever the step."""
         self._measured: dict[ExperimentConfig, Measurement] = {}
-        self._memory = [(0, state_bytes)]  # by `_size`
-        self._slowest: tuple[int, float, float] | None = None  # size, seconds, and to compile
+        self._memory = [(0, constant_bytes)]  # by `_size`
+        self._largest: _Timed | None = None
         self._ran_out_at = math.inf
         self.is_full = False  # the largest step did not fit
         self.limit_bytes: int | None = None
@@ -146,7 +154,7 @@ class _Known:
         self._memory.append((_size(config), cost.memory_bytes))
         self.limit_bytes = cost.limit_bytes
         if step_s is not None:
-            self._slowest = _size(config), step_s, cost.compile_s
+            self._largest = _Timed(_size(config), step_s, cost.compile_s)
 
     def row(self, config: ExperimentConfig) -> Row:
         """What was measured, or what follows from it."""
@@ -159,9 +167,9 @@ class _Known:
     def seconds_to_measure(self, config: ExperimentConfig) -> float:
         """Compiling, and two calls; 0 before anything is known."""
         step_s = self._step_s(config)
-        if self._slowest is None or step_s is None:
+        if self._largest is None or step_s is None:
             return 0.0
-        return self._slowest[2] + 2 * config.parallel.steps_per_call * step_s
+        return self._largest.compile_s + 2 * config.parallel.steps_per_call * step_s
 
     def _is_too_large(self, config: ExperimentConfig) -> bool:
         """Whether a device has too little memory for it."""
@@ -171,13 +179,12 @@ class _Known:
 
     def _step_s(self, config: ExperimentConfig) -> float | None:
         """In proportion to the largest step that was measured; None before there is one."""
-        if self._slowest is None:
+        if self._largest is None:
             return None
-        size, step_s, _ = self._slowest
-        return step_s * _size(config) / size
+        return self._largest.step_s * _size(config) / self._largest.size
 
     def _memory_bytes(self, config: ExperimentConfig) -> int:
-        """On a line through the two largest steps that were compiled, or the state and one."""
+        """On a line through the two largest steps that were compiled, or one and no step at all."""
         if len(self._memory) == 1:
             return self._memory[0][1]
         (x0, y0), (x1, y1) = self._memory[-2:]
@@ -206,7 +213,7 @@ def _part_of_a_segment(config: ExperimentConfig) -> ExperimentConfig:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, seq_len=seq_len))
 
 
-def _state_bytes(config: ExperimentConfig) -> int:
+def _constant_bytes(config: ExperimentConfig) -> int:
     """Parameters, optimizer and gradients, which every device has whatever the batch."""
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
