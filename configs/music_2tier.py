@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.seq_len = 1024  # the original's n_frames=64
     config.train.num_steps = 200_000
     config.train.valid_every = 2000
-    config.train.valid_segments = 125
+    config.train.valid_s = 1000.0
     config.sample.every = 10_000
     config.sample.duration_s = 8.0
     return config

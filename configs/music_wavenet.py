@@ -32,7 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 1e-4
     config.train.num_steps = 500_000
     config.train.valid_every = 5000
-    config.train.valid_segments = 80
+    config.train.valid_s = 500.0
     config.sample.every = 25_000
     config.sample.duration_s = 8.0
     return config

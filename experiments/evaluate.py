@@ -6,7 +6,9 @@
 Takes the best checkpoint, or the one of --step. The last line is one JSON object: the model's
 bits per sample over every sample of the split, the same for any batch size and device count, and
 what two models without memory reach that are fitted on the training split, a histogram and a
-bigram table. For audio it says how likely each file is, as a whole and second by second.
+bigram table. All three are of the whole split; a run with train.valid_s > 0 validates on a part of
+valid, and has the bits and baselines of that part in its lines and its learning curve. For audio it
+says how likely each file is, as a whole and second by second.
 """
 
 import dataclasses
@@ -129,9 +131,8 @@ def _evaluate() -> None:
     result = evaluate(eval_step, config, mesh, replicate(mesh, jax.device_get(params)), split)
     if not is_first_process():
         return
-    without_model = baselines(
-        bigram_counts(dataset.splits["train"], config.model), bigram_counts(split, config.model)
-    )
+    counts = bigram_counts(dataset.splits["train"], config.model)
+    without_model = baselines(counts, split, config.model)
     values = {
         "bits_per_sample": round(
             result.bits_per_sample if _AVERAGE.value == "samples" else result.mean_of_batches,

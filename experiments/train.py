@@ -10,8 +10,8 @@ trains a small model on a synthetic corpus, without any download. With your own 
 
 The same command again goes on exactly where a stopped run was. Any field of the configuration can
 be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000; with
---plan it says how much memory and time that would take. On a TPU pod or under SLURM, run it on
-every host with --coordinator=auto.
+--plan it says how much memory and time that would take, and whether the model will play live. On a
+TPU pod or under SLURM, run it on every host with --coordinator=auto.
 """
 
 import dataclasses
@@ -39,7 +39,9 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run. Default: runs/ and the name of the recipe."
 )
 _PLAN = flags.DEFINE_boolean(
-    "plan", False, "Say what the training would take, over several batch sizes, and do not train."
+    "plan",
+    False,
+    "Say in about a minute what the training would take over batch sizes, and do not train.",
 )
 _FROM_STEP = flags.DEFINE_integer(
     "from_step", None, "Go on from this checkpoint and remove the later ones. Default: the latest."

@@ -274,8 +274,8 @@ class TrainConfig:
             for no such limit.
         log_every: steps between entries of the metrics log.
         valid_every: steps between validations; each one also saves a checkpoint.
-        valid_segments: validate on the first so many segments of each row only, which are the
-            beginnings of the longest clips; 0 means the whole split.
+        valid_s: validate on so many seconds of held-out audio in all, in excerpts from all over
+            the split, the same whatever the batch; 0 means the whole split.
         keep_latest: how many of the latest checkpoints are kept.
         keep_best: how many of the best checkpoints by validation bits are kept.
         max_skipped: a step whose bits or gradients are not finite changes nothing; after so many
@@ -288,7 +288,7 @@ class TrainConfig:
     patience: int = 0
     log_every: int = 50
     valid_every: int = 1000
-    valid_segments: int = 0
+    valid_s: float = 0.0
     keep_latest: int = 2
     keep_best: int = 1
     max_skipped: int = 10
@@ -298,7 +298,7 @@ class TrainConfig:
             self,
             *("num_steps", "log_every", "valid_every", "keep_latest", "keep_best", "max_skipped"),
         )
-        require_not_negative(self, "valid_segments", "num_epochs", "max_hours", "patience")
+        require_not_negative(self, "valid_s", "num_epochs", "max_hours", "patience")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""What this machine can do, for benchmarks to compare with."""
+"""What this machine has and can do."""
 
 import math
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -72,3 +74,46 @@ def _best_of_a_few(run: Callable[[jax.Array], jax.Array], value: jax.Array) -> f
         value = jax.block_until_ready(run(value))
         best = min(best, time.perf_counter() - began)
     return best
+
+
+def memory_bytes() -> int:
+    """What this process may use of the machine's memory, such as in a container or a job."""
+    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = memory_limit_bytes(_content)
+    return of_machine if limit is None else min(of_machine, limit)
+
+
+def memory_limit_bytes(content: Callable[[str], str | None]) -> int | None:
+    """The smallest limit of this process's control groups (Linux; version 1 and 2).
+
+    A group has no more than those above it. In a container the path may be the host's, where only
+    the root, which is the container's own group, can be seen.
+
+    Args:
+        content: of a file by its path; None where there is none.
+
+    Returns:
+        Bytes; None without a limit.
+    """
+    found = []
+    for line in (content("/proc/self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, name = "/sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        for depth in range(len(parts) + 1):
+            limit = (content("/".join([root, *parts[:depth], name])) or "").strip()
+            if limit.isdecimal():  # "max" is none
+                found.append(int(limit))
+    return min(found, default=None)
+
+
+def _content(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return None

@@ -54,7 +54,10 @@ def _draw_clip(figure: FigureBase, waveform: np.ndarray, sample_rate_hz: int, ti
 def learning_curve(
     path: Path, entries: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]
 ) -> None:
-    """Draws bits per sample over steps, for training and validation, with the baselines."""
+    """Draws bits per sample over steps, for training and validation.
+
+    The baselines are those of the audio that validation reads.
+    """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for points, label, style in (
@@ -64,9 +67,8 @@ def learning_curve(
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)
     for number, (name, value) in enumerate(baselines.items()):
-        axes.axhline(
-            value, label=name.removesuffix("_bits"), color="gray", linestyle=("--", ":")[number % 2]
-        )
+        label = f"{name.removesuffix('_bits')}, as validated"
+        axes.axhline(value, label=label, color="gray", linestyle=("--", ":")[number % 2])
     axes.set(xlabel="step", ylabel="bits per sample", title="Learning curve")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -41,9 +41,19 @@ def levels(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}"]:
 
 @functools.cache
 def boundaries(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}-1"]:
-    """The amplitudes at which one token gives way to the next, ascending."""
+    """The amplitudes at which one token gives way to the next, ascending.
+
+    Beyond 15 bits the boundaries lie as near to 16-bit samples as float32 can tell. They are
+    rounded down there, so that a float32 sample is above one exactly where it is above the true
+    one, and every 16-bit sample has a token of its own. With fewer levels they are rounded to the
+    nearest, as they always were: the tokens of a dataset must not change.
+    """
     steps = np.arange(1, q_levels) - q_levels // 2 - 0.5
-    return _expand(steps / ((q_levels - 1) / 2), q_type).astype(np.float32)
+    exact = _expand(steps / ((q_levels - 1) / 2), q_type)
+    nearest = exact.astype(np.float32)
+    if q_levels <= 2**15:
+        return nearest
+    return np.where(nearest > exact, np.nextafter(nearest, np.float32(-2)), nearest)
 
 
 def encode(

@@ -84,3 +84,12 @@ def test_pcm16_table_is_the_encoder(q_levels, q_type):
         quantization.pcm16_table(q_levels, q_type)[pcm.view(np.uint16)],
         quantization.encode(pcm.astype(np.float32) / np.float32(32768), q_levels, q_type),
     )
+
+
+def test_with_65536_levels_every_16_bit_sample_has_a_token_of_its_own():
+    pcm = np.arange(2**16, dtype=np.uint16).view(np.int16)
+    tokens = quantization.pcm16_table(2**16, "linear")
+    np.testing.assert_array_equal(tokens, pcm.astype(np.int32) + 2**15)
+    amplitudes = quantization.decode(tokens, 2**16, "linear")
+    assert np.abs(amplitudes - pcm.astype(np.float64) / 2**15).max() <= 0.5001 / (2**15 - 0.5)
+    np.testing.assert_array_equal(quantization.encode(amplitudes, 2**16, "linear"), tokens)

@@ -1,9 +1,12 @@
 """What a model without memory reaches: bits per sample of a marginal and of a bigram table.
 
 Both are fitted on the training split. A SampleRNN that does not get far below the bigram has
-learned nothing that the last sample alone does not tell.
+learned nothing that the last sample alone does not tell. Of a bigram table only the pairs that
+occur are kept, as with 65,536 levels it has 2^32 cells.
 """
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -20,43 +23,107 @@ class Baselines(NamedTuple):
     bigram_bits: float
 
 
+class Bigrams(NamedTuple):
+    """How often one token follows another.
+
+    Attributes:
+        pairs: those that occur, as before * q_levels + after, ascending.
+        counts: how often each does.
+    """
+
+    pairs: Int64[np.ndarray, " pairs"]
+    counts: Int64[np.ndarray, " pairs"]
+
+
+_MAX_TABLE = 2**20
+"""Cells; pairs of fewer are counted in a table, of more by sorting them, which is slower."""
+
 _MAX_SAMPLES = 2**28
+_MAX_SAMPLES_TO_SORT = 2**24
+"""Where next to all pairs may differ, each sample takes memory."""
+
+_SAMPLES_AT_ONCE = 2**22
 
 
 def bigram_counts(
-    split: Split, model: ArchitectureConfig, max_samples: int = _MAX_SAMPLES
-) -> Int64[np.ndarray, "q_levels q_levels"]:
-    """How often each token (column) follows each token (row); q_zero precedes a clip.
+    split: Split, model: ArchitectureConfig, max_samples: int | None = None
+) -> Bigrams:
+    """Counts the pairs in a split; q_zero precedes a clip.
 
-    Of a split with more than `max_samples`, which would take minutes to read, every so many-th
-    clip is counted.
+    Of a split with more than `max_samples`, which would take minutes to read or gigabytes to keep,
+    clips from all of it are counted. None stands for 2**28, or 2**24 with more than 1024 levels.
     """
-    q_levels = model.q_levels
-    counts = np.zeros(q_levels * q_levels, np.int64)
+    if max_samples is None:
+        max_samples = _MAX_SAMPLES if model.q_levels**2 <= _MAX_TABLE else _MAX_SAMPLES_TO_SORT
     every = -(-split.num_samples // max_samples)
-    for clip in range(0, split.num_clips, every):
-        tokens = split.tokens(clip, 0, int(split.lengths[clip]), model)
-        before = np.concatenate([np.array([model.q_zero], np.int32), tokens[:-1]])
-        counts += np.bincount(before * q_levels + tokens, minlength=len(counts))
-    return counts.reshape(q_levels, q_levels)
+    counted = Bigrams(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    for pairs in _pairs(split, model, every):
+        counted = _joined(counted, _counted(pairs, model.q_levels))
+    return counted
 
 
-def baselines(
-    train: Int64[np.ndarray, "q_levels q_levels"], split: Int64[np.ndarray, "q_levels q_levels"]
-) -> Baselines:
-    """Scores tables fitted on the counts `train` on the counts `split`.
+def baselines(train: Bigrams, split: Split, model: ArchitectureConfig) -> Baselines:
+    """Scores tables fitted on the counts `train` on every sample of a split.
 
     The histogram has one count added to every token; a row of the bigram table has one count
     added that is spread like the histogram, so that unseen pairs keep a fair probability.
     """
-    histogram = train.sum(axis=0) + 1.0
+    q_levels = model.q_levels
+    histogram = _summed(train.pairs % q_levels, train.counts, q_levels) + 1.0
     histogram /= histogram.sum()
-    bigram = train + histogram[None, :]
-    bigram /= bigram.sum(axis=1, keepdims=True)
-    return Baselines(_cross_entropy(split.sum(axis=0), histogram), _cross_entropy(split, bigram))
+    row_sums = _summed(train.pairs // q_levels, train.counts, q_levels) + 1.0
+    of_histogram, of_bigram = [], []
+    for pairs in _pairs(split, model):
+        found = _counted(pairs, q_levels)
+        before, after = np.divmod(found.pairs, q_levels)
+        seen = _looked_up(train, found.pairs)
+        bigram = (seen + histogram[after]) / row_sums[before]
+        of_histogram.append(float(found.counts @ -np.log2(histogram[after])))
+        of_bigram.append(float(found.counts @ -np.log2(bigram)))
+    return Baselines(
+        math.fsum(of_histogram) / split.num_samples, math.fsum(of_bigram) / split.num_samples
+    )
 
 
-def _cross_entropy(
-    counts: Int64[np.ndarray, "*shape"], probabilities: Float64[np.ndarray, "*shape"]
-) -> float:
-    return float(-(counts * np.log2(probabilities)).sum() / counts.sum())
+def _pairs(
+    split: Split, model: ArchitectureConfig, every: int = 1
+) -> Iterator[Int64[np.ndarray, " samples"]]:
+    """The pairs in every so many-th clip, see `Bigrams`, those of many clips at once."""
+    waiting: list[Int64[np.ndarray, " time"]] = []
+    for clip in range(0, split.num_clips, every):
+        tokens = split.tokens(clip, 0, int(split.lengths[clip]), model).astype(np.int64)
+        before = np.concatenate([np.array([model.q_zero]), tokens[:-1]])
+        waiting.append(before * model.q_levels + tokens)
+        if sum(map(len, waiting)) >= _SAMPLES_AT_ONCE:
+            yield np.concatenate(waiting)
+            waiting.clear()
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _counted(pairs: Int64[np.ndarray, " samples"], q_levels: int) -> Bigrams:
+    if q_levels**2 > _MAX_TABLE:
+        return Bigrams(*np.unique(pairs, return_counts=True))
+    table = np.bincount(pairs, minlength=q_levels**2)
+    occurring = np.flatnonzero(table)
+    return Bigrams(occurring, table[occurring])
+
+
+def _joined(one: Bigrams, other: Bigrams) -> Bigrams:
+    pairs, where = np.unique(np.concatenate([one.pairs, other.pairs]), return_inverse=True)
+    return Bigrams(
+        pairs, _summed(where, np.concatenate([one.counts, other.counts]), len(pairs)).astype(int)
+    )
+
+
+def _looked_up(table: Bigrams, pairs: Int64[np.ndarray, " found"]) -> Int64[np.ndarray, " found"]:
+    """How often the table has each of the pairs."""
+    where = np.minimum(np.searchsorted(table.pairs, pairs), len(table.pairs) - 1)
+    return np.where(table.pairs[where] == pairs, table.counts[where], 0)
+
+
+def _summed(
+    keys: Int64[np.ndarray, " pairs"], counts: Int64[np.ndarray, " pairs"], num_keys: int
+) -> Float64[np.ndarray, " num_keys"]:
+    """The sum of the counts of each key; exact below 2**53."""
+    return np.bincount(keys, weights=counts, minlength=num_keys)

@@ -55,13 +55,20 @@ class Split(abc.ABC):
     ) -> Int32[np.ndarray, " time"]:
         """Samples [start, stop) of a clip as a model's tokens; both must lie inside it."""
 
-    @abc.abstractmethod
     def training_order(self, seed: int) -> Iterator[int]:
-        """The clips in the order in which training takes them, without end."""
+        """The clips in the order in which training takes them, without end.
 
-    @abc.abstractmethod
+        Every clip once per epoch, each epoch in another random order.
+        """
+        for epoch in itertools.count():
+            yield from np.random.default_rng([seed, epoch]).permutation(self.num_clips).tolist()
+
     def evaluation_order(self) -> Iterator[int]:
-        """The clips in the order in which evaluation takes them, each once."""
+        """The clips in the order in which evaluation takes them, each once.
+
+        Long clips first, so that the rows end nearly together.
+        """
+        yield from np.argsort(-self.lengths, kind="stable").tolist()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,15 +104,6 @@ class PcmSplit(Split):
         """See `Split`; samples are looked up by their bits."""
         table = pcm16_table(model.q_levels, model.q_type)
         return table[self.read(clip, start, stop).view(np.uint16)]
-
-    def training_order(self, seed: int) -> Iterator[int]:
-        """Every clip once per epoch, each epoch in another random order."""
-        for epoch in itertools.count():
-            yield from np.random.default_rng([seed, epoch]).permutation(self.num_clips).tolist()
-
-    def evaluation_order(self) -> Iterator[int]:
-        """Long clips first, so that the rows end nearly together."""
-        yield from np.argsort(-self.lengths, kind="stable").tolist()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+_MAX_LEVELS_TO_COMPARE = 512
+"""Comparing all pairs of levels takes XLA on CPUs 0.015 ms for 256 of them and 0.05 ms for 512,
+where sorting takes 0.11 and 0.07; from 1024 on sorting is faster, by 20 times for 4096."""
+
 
 class Strategy(NamedTuple):
     """How a token is drawn; one value per sequence, or per sequence and sample.
@@ -58,7 +62,8 @@ def restrict(
         top_k: see `Strategy`; rounded to whole tokens, of which at least one stays.
         top_p: see `Strategy`; at least one token stays.
     """
-    # Sorting a few hundred values takes XLA on CPUs twice as long as comparing all pairs.
+    if logits.shape[-1] > _MAX_LEVELS_TO_COMPARE:
+        return _restrict_by_sorting(logits, top_k, top_p)
     here, there = logits[:, None, :], logits[:, :, None]
     levels = jnp.arange(logits.shape[-1])
     is_first = (levels[:, None] < levels[None, :])[None]
@@ -77,4 +82,25 @@ def restrict(
     else:
         mass = jnp.sum(jnp.where(within_k, probabilities, 0), axis=-1)
         stays |= within_k & (mass_ahead < (top_p * mass)[:, None])
+    return jnp.where(stays, logits, -jnp.inf)
+
+
+def _restrict_by_sorting(
+    logits: Float[Array, "batch q_levels"],
+    top_k: Float[Array, " batch"] | None,
+    top_p: Float[Array, " batch"] | None,
+) -> Float[Array, "batch q_levels"]:
+    """The same for any number of levels: what stays comes first in the order, up to a last one."""
+    levels = jnp.broadcast_to(jnp.arange(logits.shape[-1]), logits.shape)
+    falling, order = jax.lax.sort((-logits, levels), is_stable=True, num_keys=1)
+    stays = jnp.full_like(levels, True, dtype=bool)
+    if top_k is not None:
+        stays = levels < jnp.round(top_k)[:, None]
+    if top_p is not None:
+        probabilities = jnp.where(stays, jax.nn.softmax(-falling), 0)
+        mass = jnp.cumsum(probabilities, axis=-1)
+        stays &= mass - probabilities < top_p[:, None] * mass[:, -1:]
+    last = jnp.maximum(jnp.sum(stays, axis=-1, keepdims=True), 1) - 1
+    lowest, at = (jnp.take_along_axis(x, last, axis=-1) for x in (-falling, order))
+    stays = (logits > lowest) | ((logits == lowest) & (levels <= at))
     return jnp.where(stays, logits, -jnp.inf)

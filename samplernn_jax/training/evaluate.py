@@ -12,7 +12,7 @@ from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
-from samplernn_jax.model import Params
+from samplernn_jax.model import Carry, Params
 from samplernn_jax.parallel import (
     Step,
     local_copy,
@@ -20,7 +20,8 @@ from samplernn_jax.parallel import (
     rows_of_process,
     shard_rows,
 )
-from samplernn_jax.training.step import make_eval_step
+from samplernn_jax.progress import Progress
+from samplernn_jax.training.step import Metrics, make_eval_step
 
 
 class Evaluation(NamedTuple):
@@ -52,9 +53,8 @@ def evaluate(
     mesh: Mesh,
     params: Params,
     split: Split,
-    max_segments: int = 0,
 ) -> Evaluation:
-    """Evaluates parameters on a split.
+    """Evaluates parameters on a split, and shows how far it is.
 
     Args:
         eval_step: from `compile_eval_step`, with the same configuration and mesh.
@@ -62,24 +62,21 @@ def evaluate(
         mesh: the devices.
         params: on every device of the mesh.
         split: the data.
-        max_segments: stop after so many segments of each row; 0 for the whole split.
     """
     data = config.data
     rows = rows_of_process(mesh, data.batch_size)
     carry = shard_rows(mesh, initial_carry(config.model, local_copy(params), len(rows)))
-    segments: Iterator[Segment] = evaluation_segments(
-        split, data.batch_size, data.seq_len, config.model, rows
-    )
-    if max_segments:
-        segments = itertools.islice(segments, max_segments)
-    sums = []
-    with contextlib.closing(
-        prefetch(shard_rows(mesh, segment) for segment in segments)
-    ) as on_device:
-        for segment in on_device:
-            step_sums, carry = eval_step(params, carry, segment)
-            sums.append(step_sums)
-    host_sums = jax.device_get(sums)
+    segments = evaluation_segments(split, data.batch_size, data.seq_len, config.model, rows)
+    host_sums: list[Metrics] = []
+    with (
+        contextlib.closing(prefetch(shard_rows(mesh, x) for x in segments)) as on_device,
+        Progress(f"evaluating {split.name}", split.num_samples, "samples") as progress,
+    ):
+        calls = itertools.chain(_sums_of_segments(eval_step, params, carry, on_device), [None])
+        # Looked at when the next is there, so that the device always has work.
+        for sums, _ in itertools.pairwise(calls):
+            host_sums.append(jax.device_get(sums))
+            progress.advance(int(host_sums[-1]["num_targets"]))
     num_samples = sum(int(entry["num_targets"]) for entry in host_sums)
     bits = sum(float(entry["total_bits"]) for entry in host_sums)
     independent = None
@@ -92,3 +89,12 @@ def evaluate(
     ]
     mean_of_batches = sum(of_batches) / len(of_batches)
     return Evaluation(bits / num_samples, num_samples, mean_of_batches, independent)
+
+
+def _sums_of_segments(
+    eval_step: Step, params: Params, carry: Carry, segments: Iterator[Segment]
+) -> Iterator[Metrics]:
+    """Of one segment after the other, with the carry carried."""
+    for segment in segments:
+        sums, carry = eval_step(params, carry, segment)
+        yield sums

@@ -24,8 +24,6 @@ Report = Callable[[str], None]
 _LINE_EVERY_S = 30.0
 """Where there is no progress bar, a line now and then says that the run is alive."""
 
-_SPLITS = ("train", "valid")
-
 
 class Logbook:
     """Keeps the record of a run; of several processes the first one has it."""
@@ -43,14 +41,14 @@ class Logbook:
         """Opens the record at `start_step`, which `is_validated` or is going to be."""
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._report, self._last_step = report, last_step
-        counts = {name: bigram_counts(dataset.splits[name], config.model) for name in _SPLITS}
-        self._baselines = baselines(counts["train"], counts["valid"])
+        counts = bigram_counts(dataset.splits["train"], config.model)
+        self._baselines = baselines(counts, dataset.splits["valid"], config.model)
         self._writer = MetricsWriter(workdir, start_step, is_validated)
         self._bar = tqdm(total=last_step, initial=start_step, unit="step", disable=None)
         self._last_line = time.monotonic()
         report(
-            f"Bits per sample without a model: histogram {self._baselines.histogram_bits:.3f}, "
-            f"bigram {self._baselines.bigram_bits:.3f}."
+            "Bits per sample without a model, of what validation reads: histogram "
+            f"{self._baselines.histogram_bits:.3f}, bigram {self._baselines.bigram_bits:.3f}."
         )
 
     def __enter__(self) -> "Logbook":

@@ -255,7 +255,6 @@ class Trainer:
                 self.mesh,
                 params,
                 self.dataset.splits["valid"],
-                self.config.train.valid_segments,
             ).bits_per_sample
             self._check_finite(step, bits)
             best_bits, best_step = min((bits, step), self.checkpoints.best or (math.inf, 0))

@@ -1,7 +1,5 @@
 """What a run takes, found out before it starts: parameters, memory and time."""
 
-import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
+from samplernn_jax import hardware
 from samplernn_jax.architectures import abstract_params, init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
@@ -25,7 +24,7 @@ from samplernn_jax.parallel import (
     shard_rows,
 )
 from samplernn_jax.training import stopping
-from samplernn_jax.training.step import init_state, map_train_step
+from samplernn_jax.training.step import init_state
 
 
 class Cost(NamedTuple):
@@ -77,8 +76,8 @@ def check_memory(cost: Cost, config: ExperimentConfig) -> None:
     if cost.missing_bytes:
         raise ValueError(
             f"data.batch_size={config.data.batch_size}: a step takes "
-            f"{_size(cost.memory_bytes)} of each device, {_size(cost.missing_bytes)} more than it "
-            f"has; {memory_advice(config)}"
+            f"{describe_bytes(cost.memory_bytes)} of each device, "
+            f"{describe_bytes(cost.missing_bytes)} more than it has; {memory_advice(config)}"
         )
 
 
@@ -117,10 +116,10 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
 
 
 def memory_of_device(mesh: Mesh) -> int | None:
-    """Bytes of a device; CPU devices share what the machine has."""
+    """Bytes of a device; CPU devices share what this process may use of the machine's."""
     devices = mesh.local_mesh.devices.flat
     if devices[0].platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(devices)
+        return hardware.memory_bytes() // len(devices)
     stats: dict[str, Any] = devices[0].memory_stats() or {}
     return stats.get("bytes_limit")
 
@@ -148,9 +147,9 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
 
 def describe_cost(cost: Cost) -> str:
     """A line that says what a step takes."""
-    of_all = "" if cost.limit_bytes is None else f" of {_size(cost.limit_bytes)}"
+    of_all = "" if cost.limit_bytes is None else f" of {describe_bytes(cost.limit_bytes)}"
     return (
-        f"A step takes {_size(cost.memory_bytes)}{of_all} on each device; compiled in "
+        f"A step takes {describe_bytes(cost.memory_bytes)}{of_all} on each device; compiled in "
         f"{cost.compile_s:.0f} s."
     )
 
@@ -173,43 +172,8 @@ def count_parameters(params: Params) -> dict[str, int]:
     }
 
 
-def table(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator[str]:
-    """Lines of a table over batch sizes around the configured one, each as soon as it is known."""
-    yield "batch_size  memory/device  s/step   samples/s  steps/epoch  time/epoch  compiled in"
-    evenly = mesh.size * config.parallel.microbatches
-    for factor in (0.25, 0.5, 1, 2, 4):
-        batch_size = int(config.data.batch_size * factor)
-        if batch_size == 0 or batch_size % evenly:
-            continue
-        data = dataclasses.replace(config.data, batch_size=batch_size)
-        yield _row(dataclasses.replace(config, data=data), dataset, mesh)
-
-
-def _row(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
-    try:
-        return _measured_row(config, dataset, mesh)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        return f"{config.data.batch_size:10}  too much memory"
-
-
-def _measured_row(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
-    train_step = map_train_step(config, mesh)
-    cost = cost_of_call(train_step, config, mesh)
-    batch_size, memory = config.data.batch_size, _size(cost.memory_bytes)
-    if cost.missing_bytes:
-        return f"{batch_size:10}  {memory:>13}  {_size(cost.missing_bytes)} too much"
-    step_s = seconds_per_call(train_step, config, mesh) / config.parallel.steps_per_call
-    per_epoch = stopping.steps_per_epoch(config.data, dataset)
-    return (
-        f"{batch_size:10}  {memory:>13}  {step_s:6.3g}  "
-        f"{batch_size * config.data.seq_len / step_s:10,.0f}  {per_epoch:11,.0f}  "
-        f"{tqdm.format_interval(per_epoch * step_s):>10}  {cost.compile_s:9.1f} s"
-    )
-
-
-def _size(num_bytes: int) -> str:
+def describe_bytes(num_bytes: int) -> str:
+    """In the unit that suits."""
     gib = num_bytes / 2**30
     if gib >= 1:
         return f"{gib:,.1f} GiB"
@@ -217,4 +181,6 @@ def _size(num_bytes: int) -> str:
 
 
 def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.3g} s"
     return f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{minutes:.1f} minutes"

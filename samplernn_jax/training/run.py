@@ -9,12 +9,13 @@ from pathlib import Path
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.data.excerpts import first_segments, spread_evenly
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.parallel import check_batch_size, make_mesh
 from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
-from samplernn_jax.training import plan
+from samplernn_jax.training import plan, plan_table
 from samplernn_jax.training.checkpoint import Checkpoints, recover
 from samplernn_jax.training.claim import claimed
 from samplernn_jax.training.interruption import Request
@@ -66,6 +67,7 @@ def _open(config: ExperimentConfig, workdir: Workdir, report: Report) -> Dataset
     """The dataset of the run, when all that the workdir holds fits; then it describes the run."""
     workdir.check_same_config(config)
     imported = workdir.imported_model is not None
+    valid_segments = workdir.read_info().valid_segments if workdir.was_trained else 0
     data_path = workdir.data_path(config)
     if not config.data.path and is_first_process():
         _synthesise(config, data_path, report)
@@ -75,8 +77,15 @@ def _open(config: ExperimentConfig, workdir: Workdir, report: Report) -> Dataset
     workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
     _check_sample_length(config, dataset)
     if is_first_process():
-        workdir.write_info(RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported))
-    return dataset
+        workdir.write_info(
+            RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported, valid_segments)
+        )
+    if valid_segments:
+        report(
+            f"This run began before train.valid_s was there: it goes on validating on the first "
+            f"{valid_segments} segments of each row, so that its best is the best of all."
+        )
+    return _with_what_is_validated(dataset, config, valid_segments)
 
 
 def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
@@ -104,8 +113,9 @@ def print_plan(config: ExperimentConfig, report: Report) -> None:
         if not config.data.path:
             _synthesise(config, data_path, report)
         dataset = open_dataset(data_path, config.data)
+        dataset = _with_what_is_validated(dataset, config)
         for line in itertools.chain(
-            plan.describe(config, dataset, mesh), plan.table(config, dataset, mesh)
+            plan.describe(config, dataset, mesh), plan_table.table(config, dataset, mesh)
         ):
             report(line)
 
@@ -119,6 +129,18 @@ def _with_absolute_data_path(config: ExperimentConfig) -> ExperimentConfig:
         return config
     data = dataclasses.replace(config.data, path=str(Path(config.data.path).absolute()))
     return dataclasses.replace(config, data=data)
+
+
+def _with_what_is_validated(
+    dataset: Dataset, config: ExperimentConfig, valid_segments: int = 0
+) -> Dataset:
+    """The dataset with the part of its valid split that validation reads, see `RunInfo`."""
+    valid, rate = dataset.splits["valid"], dataset.sample_rate_hz
+    if valid_segments:
+        read = first_segments(valid, config, valid_segments)
+    else:
+        read = spread_evenly(valid, rate, config.train.valid_s)
+    return dataclasses.replace(dataset, splits={**dataset.splits, "valid": read})
 
 
 def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:

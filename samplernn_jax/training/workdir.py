@@ -36,12 +36,15 @@ class RunInfo:
         sample_rate_hz: of the audio.
         dataset_digest: of the dataset; "" for an imported model that was not trained here.
         imported: the model was imported, so its shape does not come from a recipe.
+        valid_segments: of a run that began before `train.valid_s` was there: it validates on so
+            many first segments of each row, as it always did; 0 for every other run.
     """
 
     config: ExperimentConfig
     sample_rate_hz: int
     dataset_digest: str
     imported: bool = False
+    valid_segments: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +155,14 @@ class Workdir:
             content: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
             if content["version"] != FORMAT_VERSION:
                 raise ValueError(f"its version is not {FORMAT_VERSION}")
+            train = content["config"]["train"]
+            before: int = train.pop("valid_segments", 0) if isinstance(train, dict) else 0
             return RunInfo(
                 ExperimentConfig.from_mapping(content["config"]),
                 content["sample_rate_hz"],
                 content["dataset_digest"],
                 content.get("imported", False),
+                content.get("valid_segments", before),
             )
         except OSError as error:
             raise ValueError(
@@ -172,6 +178,7 @@ class Workdir:
             "sample_rate_hz": info.sample_rate_hz,
             "dataset_digest": info.dataset_digest,
             "imported": info.imported,
+            "valid_segments": info.valid_segments,
             "config": info.config.to_dict(),
         }
         write_json(self.config_file, content)
@@ -179,17 +186,18 @@ class Workdir:
     def check_same_config(self, config: ExperimentConfig) -> None:
         """Makes sure that a run can go on with what was trained in this folder, if anything.
 
-        What shapes the parameters, the carry and the data order must be the same, and the moving
-        average; the rest of the optimizer, how long to train, how often to look and where the
-        dataset lies may change. An imported model that was not trained further yet asks for the
-        shape of its parameters only.
+        What shapes the parameters, the carry and the data order must be the same, the moving
+        average, and what validation reads; the rest of the optimizer, how long to train, how often
+        to look and where the dataset lies may change. An imported model that was not trained
+        further yet asks for the shape of its parameters only.
 
         Raises:
             ValueError: names the first field that differs.
         """
         if not self.has_checkpoint:
             return
-        old = self.read_info().config
+        info = self.read_info()
+        old = info.config
         same = [
             ("model.architecture", old.model.architecture, config.model.architecture),
             *_differences("model", old.model, config.model),
@@ -203,6 +211,8 @@ class Workdir:
                 ("seed", old.seed, config.seed),
                 ("optimizer.ema_decay", old.optimizer.ema_decay, config.optimizer.ema_decay),
             ]
+            if not info.valid_segments:
+                same.append(("train.valid_s", old.train.valid_s, config.train.valid_s))
         self._check_equal(same)
 
     def check_same_dataset(self, sample_rate_hz: int, digest: str) -> None:

@@ -8,6 +8,13 @@ from samplernn_jax.sampling.strategies import Strategy, restrict, sample_token
 LOGITS = np.log([0.1, 0.2, 0.4, 0.3]).astype(np.float32)
 
 
+@pytest.fixture(params=["compared", "sorted"], autouse=True)
+def _both_ways(request, monkeypatch):
+    """Few levels are compared in pairs, many are sorted; each test holds for both."""
+    most = 512 if request.param == "compared" else 0
+    monkeypatch.setattr("samplernn_jax.sampling.strategies._MAX_LEVELS_TO_COMPARE", most)
+
+
 def draw(uniform, temperature=1.0, logits=LOGITS, top_k=None, top_p=None):
     uniform = jnp.asarray(uniform, jnp.float32)
     rows = jnp.broadcast_to(jnp.asarray(logits), (len(uniform), len(logits)))
@@ -105,3 +112,29 @@ def test_top_k_and_top_p_agree_with_sorting():
         mass = np.cumsum(np.exp(row[best]) / np.exp(row[best]).sum())
         expected = best[: np.searchsorted(mass, p) + 1]
         np.testing.assert_array_equal(np.flatnonzero(kept), np.sort(expected))
+
+
+@pytest.mark.parametrize(("top_k", "top_p"), [(7.0, None), (None, 0.6), (9.0, 0.7), (1.0, 1e-9)])
+def test_sorting_leaves_what_comparing_all_pairs_leaves(top_k, top_p, monkeypatch):
+    """Among logits of which many are equal, and some -inf."""
+    rng = np.random.default_rng(2)
+    logits = jnp.asarray(rng.integers(-6, 3, (40, 60)), jnp.float32)
+    logits = jnp.where(logits == -6, -jnp.inf, logits)
+    settings = [None if x is None else jnp.full(40, x) for x in (top_k, top_p)]
+    results = []
+    for most in (512, 0):
+        monkeypatch.setattr("samplernn_jax.sampling.strategies._MAX_LEVELS_TO_COMPARE", most)
+        results.append(restrict(logits, *settings))
+    np.testing.assert_array_equal(*results)
+
+
+def test_65536_levels_are_restricted_in_little_memory():
+    rng = np.random.default_rng(3)
+    logits = jnp.asarray(rng.permutation(2**16)[None] / 1000, jnp.float32)
+    compiled = jax.jit(restrict).lower(logits, jnp.array([1000.0]), jnp.array([0.5])).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 64 * 2**16
+    kept = np.asarray(compiled(logits, jnp.array([1000.0]), jnp.array([0.5]))[0])
+    best = np.argsort(-np.asarray(logits[0]))[:1000]
+    mass = np.cumsum(np.exp(logits[0][best], dtype=np.float64))
+    expected = best[: np.searchsorted(mass / mass[-1], 0.5) + 1]
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(kept)), np.sort(expected))

@@ -2,12 +2,19 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import numpy as np
 import pytest
 
-from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, WaveNetConfig
+from samplernn_jax.config import (
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SampleConfig,
+    WaveNetConfig,
+)
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.checkpoint import restore_params, save_imported
 from samplernn_jax.training.metrics import read_metrics
@@ -58,6 +65,21 @@ def test_it_trains_resumes_exactly_and_generates(name, data_path, tmp_path):
     audio = Generator.from_workdir(whole).generate(jax.random.key(0), 2, 0.1)
     assert audio.shape == (2, 0.1 * RATE)
     assert audio.std() > 0.1
+
+
+@pytest.mark.slow
+def test_tokens_of_16_bits_are_learned_scored_and_sampled(data_path, tmp_path):
+    model = dataclasses.replace(TINY, q_levels=2**16)
+    sample = SampleConfig(num_sequences=1, duration_s=0.01)
+    lines = run(make_config(data_path, num_steps=3, model=model, sample=sample), tmp_path / "run")
+    bigram_bits = float(re.findall(r"bigram ([0-9]+\.[0-9]+)", " ".join(lines))[0])
+    assert 8 < bigram_bits < 16.5  # fitted on few samples, most of which have a token of their own
+    generator = Generator.from_workdir(tmp_path / "run")
+    free = generator.generate(jax.random.key(0), 1, 0.02)
+    restricted = generator.generate(jax.random.key(0), 1, 0.02, top_k=5000, top_p=0.5)
+    assert free.shape == restricted.shape == (1, 0.02 * RATE)
+    assert (free != restricted).any()
+    assert generator.score(free).mean() == pytest.approx(16, abs=1.5)
 
 
 @pytest.mark.slow

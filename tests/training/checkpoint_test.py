@@ -267,7 +267,7 @@ def test_going_back_removes_what_came_later(tmp_path):
     save(tmp_path, 1, 2, 3)
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
         with pytest.raises(ValueError, match=r"step=9: workdir .* has checkpoints of steps 1, 2"):
-            checkpoints.go_back(9)
+            checkpoints.check_step(9)
         checkpoints.go_back(2)
         assert checkpoints.latest_step == 2
         assert_is(checkpoints.restore(like=position(0)).state.params, 2)

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from samplernn_jax.config import ParallelConfig, TrainConfig
-from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.parallel import make_mesh
 from samplernn_jax.training import plan
-from samplernn_jax.training.run import print_plan, train
+from samplernn_jax.training.run import train
 from samplernn_jax.training.step import map_train_step
 from tests.models import TINY_WAVENET, random_params
 from tests.training.runs import make_config, make_dataset
@@ -76,24 +75,6 @@ def test_running_out_of_memory_is_one_sentence(data_path, tmp_path, monkeypatch)
     ) as error:
         train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.slow
-def test_the_plan_is_a_table_over_batch_sizes_and_trains_nothing(data_path, tmp_path):
-    lines = []
-    print_plan(make_config(data_path), lines.append)
-    header, *rows = lines[2:]
-    assert header.split()[:3] == ["batch_size", "memory/device", "s/step"]
-    assert [int(row.split()[0]) for row in rows] == [8, 16, 32]  # on eight devices
-    assert [int(row.split()[5]) for row in rows] == [75, 37, 19]
-
-
-def test_a_batch_size_that_does_not_fit_says_by_how_much(data_path, monkeypatch):
-    monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**10)
-    mesh = make_mesh()
-    rows = list(plan.table(make_config(data_path), Dataset.open(data_path), mesh))[1:]
-    assert len(rows) == 3
-    assert all(row.endswith("KiB too much") for row in rows)
 
 
 def test_parameters_are_counted_by_tier():

@@ -34,7 +34,7 @@ def make_config(data_path, num_steps=6, **changes):
     config = ExperimentConfig(
         model=TINY,
         data=DataConfig(path=str(data_path), batch_size=8, seq_len=16),
-        train=TrainConfig(num_steps=num_steps, log_every=1, valid_every=3, valid_segments=4),
+        train=TrainConfig(num_steps=num_steps, log_every=1, valid_every=3, valid_s=0.5),
         sample=SampleConfig(num_sequences=2, duration_s=0.1),
         parallel=ParallelConfig(),
     )

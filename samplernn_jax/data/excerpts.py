@@ -1,0 +1,96 @@
+"""What validation reads: excerpts from all over a split, each a clip of its own.
+
+They are a pure function of the lengths of the clips, so every batch size, segment length, device
+and process validates on the same audio, and so do the runs that one compares.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
+from samplernn_jax.data.dataset import Split
+from samplernn_jax.data.segments import schedule
+
+_EXCERPT_S = 2.0
+"""Long enough that the silence in front of an excerpt hardly counts, and short enough that a minute
+of them comes from everywhere and fills the rows of a batch."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Excerpts(Split):
+    """Parts of the clips of a split.
+
+    Attributes:
+        name: of the split.
+        whole: the split.
+        clips: of which clip of it each excerpt is.
+        starts: where in that clip it begins, in samples.
+        lengths: its samples.
+    """
+
+    name: str
+    whole: Split
+    clips: Int64[np.ndarray, " num_excerpts"]
+    starts: Int64[np.ndarray, " num_excerpts"]
+    lengths: Int64[np.ndarray, " num_excerpts"]
+
+    def tokens(
+        self, clip: int, start: int, stop: int, model: ArchitectureConfig
+    ) -> Int32[np.ndarray, " time"]:
+        """See `Split`."""
+        first = int(self.starts[clip])
+        return self.whole.tokens(int(self.clips[clip]), first + start, first + stop, model)
+
+
+def spread_evenly(split: Split, sample_rate_hz: int, seconds: float) -> Split:
+    """Excerpts of about two seconds from all over a split, as many as make up `seconds`.
+
+    Clips that are shorter are taken whole. Of the equal stretches into which the split is divided
+    each has one excerpt, at places that are in step with nothing (multiples of the golden ratio).
+
+    Args:
+        split: the clips.
+        sample_rate_hz: of them.
+        seconds: of audio in all, to the nearest excerpt; 0, or all there is, for the split itself.
+    """
+    per_clip = np.maximum(1, np.rint(split.lengths / (_EXCERPT_S * sample_rate_hz))).astype(int)
+    num_parts = int(per_clip.sum())
+    mean_s = split.num_samples / num_parts / sample_rate_hz
+    count = max(1, round(seconds / mean_s))
+    if seconds == 0 or count >= num_parts:
+        return split
+    stretches = np.arange(count + 1) * num_parts // count
+    within = np.arange(count) * _GOLDEN % 1
+    parts = stretches[:-1] + (within * np.diff(stretches)).astype(int)
+    clips = np.searchsorted(np.cumsum(per_clip), parts, side="right")
+    number = parts - (np.cumsum(per_clip) - per_clip)[clips]
+    starts = number * split.lengths[clips] // per_clip[clips]
+    stops = (number + 1) * split.lengths[clips] // per_clip[clips]
+    return Excerpts(split.name, split, clips, starts, stops - starts)
+
+
+def first_segments(split: Split, config: ExperimentConfig, count: int) -> Split:
+    """What runs validated on that began before `train.valid_s`: the first segments of every row.
+
+    Those are the beginnings of the longest clips, one for each row of the batch.
+    """
+    model, data = config.model, config.data
+    segments = schedule(
+        split.lengths,
+        data.batch_size,
+        data.seq_len,
+        model.top_frame_size,
+        model.overlap,
+        split.evaluation_order(),
+    )
+    stops = {
+        piece.clip: piece.stop for pieces in itertools.islice(segments, count) for piece in pieces
+    }
+    clips = np.array(list(stops), np.int64)
+    lengths = np.array(list(stops.values()), np.int64)
+    return Excerpts(split.name, split, clips, np.zeros_like(clips), lengths)

@@ -1,0 +1,66 @@
+"""Shows how far something is that takes long: on stderr, and in the first process only."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from samplernn_jax.processes import is_first_process
+
+_BAR_AFTER_S = 2.0
+"""What is over sooner needs no bar."""
+
+_LINE_EVERY_S = 30.0
+"""Where there is no bar, a line now and then says that it goes on."""
+
+
+class Progress:
+    """A bar on a terminal, elsewhere a line now and then."""
+
+    def __init__(
+        self, what: str, total: int, unit: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begins.
+
+        Args:
+            what: is done, such as "evaluating test".
+            total: units in all.
+            unit: what is counted, in the plural.
+            clock: tells the seconds.
+        """
+        self._what, self._total, self._unit, self._clock = what, total, unit, clock
+        self._done, self._began = 0, clock()
+        self._last_line = self._began
+        self._is_shown = is_first_process()
+        self._bar = tqdm(
+            desc=what,
+            total=total,
+            unit=f" {unit}",
+            unit_scale=True,
+            delay=_BAR_AFTER_S,
+            leave=False,
+            disable=None if self._is_shown else True,
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def advance(self, units: int) -> None:
+        """So many more are done."""
+        self._done += units
+        self._bar.update(units)
+        now = self._clock()
+        if not self._is_shown or not self._bar.disable or now - self._last_line < _LINE_EVERY_S:
+            return
+        self._last_line = now
+        left_s = (now - self._began) * (self._total - self._done) / max(self._done, 1)
+        print(
+            f"{self._what}: {self._done:,} of {self._total:,} {self._unit} "
+            f"({self._done / self._total:.0%}), {tqdm.format_interval(left_s)} left",
+            file=sys.stderr,
+            flush=True,
+        )
