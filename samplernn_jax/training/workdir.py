@@ -155,10 +155,9 @@ class Workdir:
             content: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
             if content["version"] != FORMAT_VERSION:
                 raise ValueError(f"its version is not {FORMAT_VERSION}")
-            train = content["config"]["train"]
-            before: int = train.pop("valid_segments", 0) if isinstance(train, dict) else 0
+            config, before = _without_valid_segments(content["config"])
             return RunInfo(
-                ExperimentConfig.from_mapping(content["config"]),
+                ExperimentConfig.from_mapping(config),
                 content["sample_rate_hz"],
                 content["dataset_digest"],
                 content.get("imported", False),
@@ -243,3 +242,10 @@ def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
         (f"{group}.{field.name}", getattr(old, field.name), getattr(new, field.name, None))
         for field in dataclasses.fields(old)
     ]
+
+
+def _without_valid_segments(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """A configuration without the field that `train.valid_s` has taken the place of, and it."""
+    train = dict(config.get("train", {}))
+    valid_segments = train.pop("valid_segments", 0)
+    return {**config, "train": train}, valid_segments
