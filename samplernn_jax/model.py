@@ -43,7 +43,7 @@ def _embedding(module: nn.Module, config: ModelConfig) -> Float[Array, "q_levels
 
 
 def _linear(config: ModelConfig, outputs: int, initializer: Initializer, name: str) -> Linear:
-    return Linear(outputs, initializer, config.weight_norm, dtype=config.dtype, name=name)
+    return Linear(outputs, initializer, config.weight_norm, products=config.products, name=name)
 
 
 def _run_rnn(
@@ -66,7 +66,7 @@ def _run_rnn(
         config.rnn_type,
         config.skip_conn,
         config.weight_norm,
-        config.dtype,
+        config.products,
         name="rnn",
     )
     return rnn(inputs, carry, None if reset is None else Restarts(reset, h0))
@@ -107,7 +107,7 @@ class SampleLevelMLP(nn.Module):
         if cfg.emb_size == 0:  # one-hot: the rows of the matrix are the tables
             return weight
         embedding = _embedding(self, cfg)
-        return jax.vmap(lambda kernel: matmul(embedding, kernel, cfg.dtype))(weight)
+        return jax.vmap(lambda kernel: matmul(embedding, kernel, cfg.products))(weight)
 
 
 class SampleLevelRNN(nn.Module):

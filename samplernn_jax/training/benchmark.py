@@ -39,7 +39,7 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
     train_step = map_train_step(config, mesh)
     cost = plan.cost_of_call(train_step, config, mesh)
-    matmul = hardware.matmul_flop_per_s() * mesh.size
+    matmul = hardware.matmul_flop_per_s(config.model.matmul_precision) * mesh.size
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
     carry = shard_rows(mesh, initial_carry(config.model, params, config.data.batch_size))
@@ -58,6 +58,8 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
     return {
         "batch_size": config.data.batch_size,
         "seq_len": config.data.seq_len,
+        "dtype": config.model.dtype,
+        "matmul_precision": config.model.matmul_precision,
         "devices": f"{mesh.size} {jax.devices()[0].device_kind}",
         "seconds_per_step": seconds_per_step,
         "samples_per_s": samples / seconds_per_step,

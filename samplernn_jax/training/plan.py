@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from samplernn_jax.architectures import abstract_params, init_params, initial_carry
-from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.config import ExperimentConfig, Products
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.model import Params
@@ -129,9 +129,10 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
     """Lines that say what is trained, where and on what."""
     tiers = count_parameters(abstract_params(config.model))
     sizes = ", ".join(f"{name} {size:,}" for name, size in tiers.items())
+    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     yield (
         f"{sum(tiers.values()):,} parameters ({sizes}) on {mesh.size} {jax.default_backend()} "
-        f"device(s)" + (f" of {jax.process_count()} processes." if jax.process_count() > 1 else ".")
+        f"device(s){processes}; matrix products in {describe_products(config.model.products)}."
     )
     minutes = {
         name: dataset.splits[name].num_samples / dataset.sample_rate_hz / 60
@@ -144,6 +145,13 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
         f"{_duration(minutes['valid'])} to validate; {per_epoch:.0f} steps per epoch, and "
         f"{last:,} steps are {last / per_epoch:.3g} epochs."
     )
+
+
+def describe_products(products: Products) -> str:
+    """What matrices are multiplied in."""
+    if products.dtype == "float32" and products.precision == "default":
+        return "float32 as exactly as the device does by default"
+    return products.dtype
 
 
 def describe_cost(cost: Cost) -> str:

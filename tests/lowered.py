@@ -1,0 +1,15 @@
+"""Programs as they are lowered for an accelerator, which is possible without one."""
+
+import re
+
+
+def lowered(step, *args, platform="tpu"):
+    """The StableHLO of a jitted function, or of a step that `map_step` made."""
+    return step.trace(*args).lower(lowering_platforms=(platform,)).as_text()
+
+
+def products(program):
+    """The precision of the factors of each matrix product, such as "HIGHEST, HIGHEST"."""
+    lines = [line for line in program.splitlines() if "stablehlo.dot" in line]
+    found = [re.search(r"precision = \[([A-Z, ]*)\]", line) for line in lines]
+    return [match[1] if match else "none" for match in found]

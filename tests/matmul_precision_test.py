@@ -1,0 +1,94 @@
+"""Every product has the precision that the config says, in whatever a user may run.
+
+Read off the programs that are lowered for a TPU, where it makes the difference.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samplernn_jax.architectures import initial_carry
+from samplernn_jax.config import OptimizerConfig, WaveNetConfig
+from samplernn_jax.data.segments import Segment
+from samplernn_jax.parallel import make_mesh, map_step
+from samplernn_jax.sampling import priming, scores
+from samplernn_jax.sampling.decode import start
+from samplernn_jax.sampling.fold import fold
+from samplernn_jax.sampling.schedules import Points
+from samplernn_jax.sampling.strategies import Strategy
+from samplernn_jax.sampling.stream import _block_step
+from samplernn_jax.training.step import init_state, make_eval_step, make_train_step
+from tests.lowered import lowered, products
+from tests.models import GRID, TINY_WAVENET, VARIANTS, random_params, random_tokens
+
+MODELS = {**VARIANTS, "independent": GRID["independent"], "wavenet": TINY_WAVENET}
+OPTIMIZER = OptimizerConfig()
+
+CASES = [
+    *(pytest.param(model, "highest", id=name) for name, model in MODELS.items()),
+    pytest.param(VARIANTS["3tier"], "default", id="3tier, default"),
+    pytest.param(TINY_WAVENET, "default", id="wavenet, default"),
+]
+
+
+def mesh():
+    return make_mesh(jax.devices()[:1])
+
+
+def inputs(config):
+    tokens = np.asarray(random_tokens(config, batch=2, num_frames=3))
+    shape = 2, tokens.shape[1] - config.overlap
+    params = random_params(config)
+    reset = np.zeros((2, shape[1] // config.top_frame_size), bool)
+    segment = Segment(tokens, np.ones(shape, bool), reset)
+    return params, initial_carry(config, params, 2), segment
+
+
+def training(config):
+    params, carry, segment = inputs(config)
+    step = map_step(make_train_step(config, OPTIMIZER), mesh(), "shard_map", donate=())
+    return lowered(step, init_state(OPTIMIZER, params), carry, segment)
+
+
+def evaluation(config):
+    step = map_step(make_eval_step(config), mesh(), "shard_map", donate=())
+    return lowered(step, *inputs(config))
+
+
+def scoring(config):
+    params, carry, segment = inputs(config)
+    return lowered(scores._bits_step(config, mesh()), params, carry, segment.tokens)
+
+
+def prompting(config):
+    params, carry, segment = inputs(config)
+    keys = jax.random.split(jax.random.key(0), 2)
+    if isinstance(config, WaveNetConfig):
+        context = segment.tokens[:, : config.overlap]
+        return lowered(priming._start_step(config, mesh(), False), params, context, keys)
+    rows = segment.tokens, segment.reset
+    return lowered(priming._prompt_step(config, mesh()), params, carry, rows)
+
+
+def sampling(config):
+    params = random_params(config)
+    context = jnp.full((2, config.overlap), config.q_zero, jnp.int32)
+    keys = jax.random.split(jax.random.key(0), 2)
+    points = Points(jnp.zeros((2, 1)), jnp.ones((2, 1)))
+    step = _block_step(mesh(), 2, 16_000, config.matmul_precision)
+    state = start(config, params, context, keys)
+    return lowered(step, fold(config, params), state, Strategy(points))
+
+
+PROGRAMS = [training, evaluation, scoring, prompting, sampling]
+
+
+@pytest.mark.parametrize(("model", "precision"), CASES)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+def test_every_product_has_the_precision_of_the_config(program, model, precision):
+    found = products(program(dataclasses.replace(model, matmul_precision=precision)))
+    assert len(found) >= 2
+    assert set(found) == {", ".join([precision.upper()] * 2)}
