@@ -13,3 +13,9 @@ def products(program):
     lines = [line for line in program.splitlines() if "stablehlo.dot" in line]
     found = [re.search(r"precision = \[([A-Z, ]*)\]", line) for line in lines]
     return [match[1] if match else "none" for match in found]
+
+
+def product_types(program):
+    """The types of the factors and of the result of each matrix product."""
+    lines = [line for line in program.splitlines() if "stablehlo.dot" in line]
+    return [tuple(re.findall(r"tensor<[0-9x]*x(\w+)>", line)) for line in lines]

@@ -21,7 +21,7 @@ from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import _block_step
 from samplernn_jax.training.step import init_state, make_eval_step, make_train_step
-from tests.lowered import lowered, products
+from tests.lowered import lowered, product_types, products
 from tests.models import GRID, TINY_WAVENET, VARIANTS, random_params, random_tokens
 
 MODELS = {**VARIANTS, "independent": GRID["independent"], "wavenet": TINY_WAVENET}
@@ -92,3 +92,10 @@ def test_every_product_has_the_precision_of_the_config(program, model, precision
     found = products(program(dataclasses.replace(model, matmul_precision=precision)))
     assert len(found) >= 2
     assert set(found) == {", ".join([precision.upper()] * 2)}
+
+
+def test_bfloat16_is_multiplied_and_nothing_else_is_rounded_to_it():
+    """The one product of float32 sums up rows that tokens look up, see `sums_by_product`."""
+    types = product_types(training(dataclasses.replace(VARIANTS["3tier"], dtype="bfloat16")))
+    assert types.count(("f32", "f32", "f32")) == 1
+    assert set(types) == {("f32", "f32", "f32"), ("bf16", "bf16", "f32")}

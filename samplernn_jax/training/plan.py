@@ -1,6 +1,7 @@
 """What a run takes, found out before it starts: parameters, memory and time."""
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -25,21 +26,30 @@ from samplernn_jax.parallel import (
     shard_rows,
 )
 from samplernn_jax.training import stopping
+from samplernn_jax.training.evaluate import compile_eval_step
 from samplernn_jax.training.step import init_state, map_train_step
 
 
 class Cost(NamedTuple):
-    """What one call of the training step takes.
+    """What the steps of a run take.
 
     Attributes:
-        memory_bytes: on each device, as XLA plans it: state, carry, segment and what is computed.
+        training_bytes: on each device in one call of the training step, as XLA plans it: state,
+            carry, segment and what is computed.
+        evaluation_bytes: likewise in the evaluation step, while state and carry of training wait.
         limit_bytes: what each device has; None where it does not say.
-        compile_s: seconds to compile it.
+        compile_s: seconds to compile them.
     """
 
-    memory_bytes: int
+    training_bytes: int
+    evaluation_bytes: int
     limit_bytes: int | None
     compile_s: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """What each device must have."""
+        return max(self.training_bytes, self.evaluation_bytes)
 
     @property
     def missing_bytes(self) -> int:
@@ -47,8 +57,8 @@ class Cost(NamedTuple):
         return 0 if self.limit_bytes is None else max(0, self.memory_bytes - self.limit_bytes)
 
 
-def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
-    """Compiles the training step for shapes alone.
+def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
+    """Compiles the training step and the evaluation step for shapes alone.
 
     A call with arrays makes use of that under shard_map; under pmap it compiles again.
     """
@@ -56,37 +66,57 @@ def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
     carry = jax.eval_shape(lambda params: initial_carry(config.model, params, batch_size), params)
-    segment = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype),
-        random_segment(config, 1),
-    )
+    state, params = replicated_shapes(mesh, (state, params))
+    carry = row_shapes(mesh, carry)
+    one = dataclasses.replace(config.parallel, steps_per_call=1)
+    segments = _segment_shapes(config, mesh)
+    segment = _segment_shapes(dataclasses.replace(config, parallel=one), mesh)
     began = time.perf_counter()
-    lowered = train_step.lower(
-        replicated_shapes(mesh, state), row_shapes(mesh, carry), row_shapes(mesh, segment)
-    )
-    analysis = lowered.compile().memory_analysis()
-    return Cost(
-        analysis.temp_size_in_bytes + analysis.argument_size_in_bytes,
-        memory_of_device(mesh),
-        time.perf_counter() - began,
-    )
+    training = _bytes_of_call(train_step, state, carry, segments)
+    evaluation = _bytes_of_call(eval_step, params, carry, segment)
+    seconds = time.perf_counter() - began
+    waiting = _num_bytes(state) - _num_bytes(params) + _num_bytes(carry) // mesh.size
+    return Cost(training, evaluation + waiting, memory_of_device(mesh), seconds)
 
 
-def check_memory(cost: Cost, config: ExperimentConfig) -> None:
-    """Raises ValueError where a device has too little memory for a step."""
+def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
+    """Of what one call of the training step takes."""
+
+    def of_batch(x: np.ndarray) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((config.data.batch_size, *x.shape[1:]), x.dtype)
+
+    return row_shapes(mesh, jax.tree.map(of_batch, random_segment(config, 1)))
+
+
+def _bytes_of_call(step: Step, shared: Any, carry: Any, rows: Any) -> int:
+    """Of a call with such shapes on each device."""
+    analysis = step.lower(shared, carry, rows).compile().memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+
+
+def _num_bytes(shapes: Any) -> int:
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+
+
+def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
+    """Raises ValueError where a device has too little memory for training or for evaluation."""
     if cost.missing_bytes:
+        step = "a training" if cost.training_bytes == cost.memory_bytes else "an evaluation"
         raise ValueError(
-            f"data.batch_size={config.data.batch_size}: a step takes "
+            f"data.batch_size={config.data.batch_size}: {step} step takes "
             f"{_size(cost.memory_bytes)} of each device, {_size(cost.missing_bytes)} more than it "
-            f"has; {memory_advice(config)}"
+            f"has; {memory_advice(config, mesh)}"
         )
 
 
-def memory_advice(config: ExperimentConfig) -> str:
-    """Which settings to change where memory runs out."""
+def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
+    """Which settings to change where memory runs out, in training or in evaluation."""
+    lower = f"lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
+    if config.parallel.microbatches >= config.data.batch_size // mesh.size:
+        return lower
     return (
         f"raise parallel.microbatches (now {config.parallel.microbatches}), which changes no "
-        f"result, or lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
+        f"result, or {lower}"
     )
 
 
@@ -155,11 +185,11 @@ def describe_products(products: Products) -> str:
 
 
 def describe_cost(cost: Cost) -> str:
-    """A line that says what a step takes."""
+    """A line that says what the steps take."""
     of_all = "" if cost.limit_bytes is None else f" of {_size(cost.limit_bytes)}"
     return (
-        f"A step takes {_size(cost.memory_bytes)}{of_all} on each device; compiled in "
-        f"{cost.compile_s:.0f} s."
+        f"A training step takes {_size(cost.training_bytes)}{of_all} on each device, an "
+        f"evaluation step {_size(cost.evaluation_bytes)}; compiled in {cost.compile_s:.0f} s."
     )
 
 
@@ -204,7 +234,7 @@ def _row(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
 
 def _measured_row(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
     train_step = map_train_step(config, mesh)
-    cost = cost_of_call(train_step, config, mesh)
+    cost = cost_of_call(train_step, compile_eval_step(config, mesh), config, mesh)
     batch_size, memory = config.data.batch_size, _size(cost.memory_bytes)
     if cost.missing_bytes:
         return f"{batch_size:10}  {memory:>13}  {_size(cost.missing_bytes)} too much"
