@@ -27,12 +27,6 @@ from tests.models import GRID, TINY_WAVENET, VARIANTS, random_params, random_tok
 MODELS = {**VARIANTS, "independent": GRID["independent"], "wavenet": TINY_WAVENET}
 OPTIMIZER = OptimizerConfig()
 
-CASES = [
-    *(pytest.param(model, "highest", id=name) for name, model in MODELS.items()),
-    pytest.param(VARIANTS["3tier"], "default", id="3tier, default"),
-    pytest.param(TINY_WAVENET, "default", id="wavenet, default"),
-]
-
 
 def mesh():
     return make_mesh(jax.devices()[:1])
@@ -86,12 +80,24 @@ def sampling(config):
 PROGRAMS = [training, evaluation, scoring, prompting, sampling]
 
 
-@pytest.mark.parametrize(("model", "precision"), CASES)
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
-def test_every_product_has_the_precision_of_the_config(program, model, precision):
-    found = products(program(dataclasses.replace(model, matmul_precision=precision)))
+every_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+@every_program
+def test_without_another_wish_every_product_is_exact(program, model):
+    found = products(program(model))
     assert len(found) >= 2
-    assert set(found) == {", ".join([precision.upper()] * 2)}
+    assert set(found) == {"HIGHEST, HIGHEST"}
+
+
+@pytest.mark.parametrize("model", [VARIANTS["3tier"], TINY_WAVENET], ids=["3tier", "wavenet"])
+@every_program
+def test_with_default_no_product_is_but_sums_of_rows_that_tokens_look_up(program, model):
+    found = products(program(dataclasses.replace(model, matmul_precision="default")))
+    num_sums = int(program is training and model is VARIANTS["3tier"])
+    assert found.count("HIGHEST, HIGHEST") == num_sums
+    assert found.count("DEFAULT, DEFAULT") == len(found) - num_sums
 
 
 def test_bfloat16_is_multiplied_and_nothing_else_is_rounded_to_it():
