@@ -23,12 +23,26 @@ from samplernn_jax.files import check_local
 
 RNN_TYPES = ("gru", "lstm")
 DTYPES = ("float32", "bfloat16")
+MATMUL_PRECISIONS = ("highest", "default")
 Q_TYPES = ("linear", "mu-law", "a-law")
 OUTPUT_ACTIVATIONS = ("relu", "none")
 NORMALIZATIONS = ("dataset", "legacy")
 MAX_SEED = 2**31
 MAPS = ("shard_map", "pmap")
 SCHEDULES = ("constant", "cosine", "exponential")
+
+
+@dataclasses.dataclass(frozen=True)
+class Products:
+    """How a model multiplies matrices.
+
+    Attributes:
+        dtype: of the factors, "float32" or "bfloat16"; results are float32 in any case.
+        precision: of float32 factors, "highest" or "default".
+    """
+
+    dtype: str = "float32"
+    precision: str = "highest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +66,8 @@ class ModelConfig:
             everything between the products and the loss are float32 in any case.
         independent_preds: give the top tier a second output that predicts all samples of its next
             frame independently of each other (`IndependentPreds` of the original).
+        matmul_precision: of products with float32 factors. "highest" is float32 on every device;
+            "default" is what is fastest, which on TPUs is bfloat16 and on recent GPUs TF32.
     """
 
     architecture: ClassVar[str] = "samplernn"
@@ -68,6 +84,7 @@ class ModelConfig:
     q_type: str = "linear"
     independent_preds: bool = False
     dtype: str = "float32"
+    matmul_precision: str = "highest"
 
     def __post_init__(self) -> None:
         sizes = self.frame_sizes
@@ -81,6 +98,7 @@ class ModelConfig:
         require_not_negative(self, "emb_size")
         require_one_of(self, "rnn_type", RNN_TYPES)
         require_one_of(self, "dtype", DTYPES)
+        require_one_of(self, "matmul_precision", MATMUL_PRECISIONS)
         _check_quantization(self)
         require(
             not self.skip_conn or self.n_rnn > 1,
@@ -102,6 +120,11 @@ class ModelConfig:
         return self.top_frame_size
 
     @property
+    def products(self) -> Products:
+        """How it multiplies matrices in training; sampling does so in float32 in any case."""
+        return Products(self.dtype, self.matmul_precision)
+
+    @property
     def q_zero(self) -> int:
         """The token of silence."""
         return self.q_levels // 2
@@ -119,6 +142,7 @@ class WaveNetConfig:
             Oord et al.; "none" as in the original, whose code forgets to apply it.
         q_levels: number of quantization levels.
         q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
+        matmul_precision: as of a SampleRNN.
     """
 
     architecture: ClassVar[str] = "wavenet"
@@ -129,12 +153,14 @@ class WaveNetConfig:
     output_activation: str = "relu"
     q_levels: int = 256
     q_type: str = "linear"
+    matmul_precision: str = "highest"
 
     def __post_init__(self) -> None:
         require_positive(self, "num_blocks", "layers_per_block", "dim")
         layers = self.layers_per_block
         require(layers <= 20, f"layers_per_block={layers}: must be at most 20")
         require_one_of(self, "output_activation", OUTPUT_ACTIVATIONS)
+        require_one_of(self, "matmul_precision", MATMUL_PRECISIONS)
         _check_quantization(self)
 
     @property
@@ -146,6 +172,11 @@ class WaveNetConfig:
     def overlap(self) -> int:
         """Samples of context in front of a segment: as many as a prediction depends on."""
         return self.num_blocks * (2**self.layers_per_block - 1) + 1
+
+    @property
+    def products(self) -> Products:
+        """How it multiplies matrices."""
+        return Products(precision=self.matmul_precision)
 
     @property
     def q_zero(self) -> int:

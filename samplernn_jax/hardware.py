@@ -32,11 +32,11 @@ def seconds_per_call(run: Callable[[Any], Any], value: Any, seconds: float) -> f
     return (time.perf_counter() - began) / calls
 
 
-def matmul_flop_per_s() -> float:
+def matmul_flop_per_s(precision: str) -> float:
     """What one device reaches in products of large float32 matrices: the best of a few."""
     size = _MATMUL_SIZE
     matrix = jax.random.normal(jax.random.key(0), (size, size)) / math.sqrt(size)
-    multiply = jax.jit(lambda x: jnp.dot(x, matrix))
+    multiply = jax.jit(lambda x: jnp.dot(x, matrix, precision=precision))
     return 2 * size**3 / _best_of_a_few(multiply, matrix)
 
 

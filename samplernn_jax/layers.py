@@ -1,10 +1,13 @@
 """Weight-normed linear maps, of which the tier stack consists beside its RNNs."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from flax.linen.initializers import Initializer
 from flax.linen.initializers import orthogonal as orthogonal_init
 from jaxtyping import Array, Float
+
+from samplernn_jax.config import Products
 
 # The original's "he" and None initializations (lib/ops.py): uniform, not normal.
 he_init = nn.initializers.variance_scaling(2.0, "fan_in", "uniform")
@@ -41,15 +44,58 @@ def _weight_param(
     return normalize_weight(kernel, scale)
 
 
-def matmul(x: Float[Array, "*batch inputs"], kernel: Array, dtype: str) -> Array:
-    """X @ kernel with factors of `dtype`, "bfloat16" or as they are, and a result like x.
+def matmul(
+    x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"], products: Products
+) -> Float[Array, "*batch outputs"]:
+    """X @ kernel, with factors as `products` says and a result like x, gradients as well."""
+    if products.dtype == "bfloat16":
+        return _bfloat16_matmul(x, kernel)
+    return jnp.dot(x, kernel, precision=products.precision)
 
-    The conversion is part of each product, so that gradients that are summed up over the steps of
-    a loop are summed in float32.
+
+@jax.custom_vjp
+def _bfloat16_matmul(x: Array, kernel: Array) -> Array:
+    """Rounds the factors and nothing else.
+
+    The gradient that JAX derives rounds its results to the type of the factors.
     """
-    if dtype == "bfloat16":
-        return jnp.dot(x.astype(dtype), kernel.astype(dtype)).astype(x.dtype)
-    return jnp.dot(x, kernel)
+    return _bfloat16_dot(x, kernel, x.dtype)
+
+
+def _bfloat16_dot(x: Array, y: Array, dtype: jnp.dtype) -> Array:
+    """The product of the rounded factors, as `dtype`."""
+
+    def multiply(x: Array, y: Array) -> Array:
+        x, y = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
+        return jnp.dot(x, y, preferred_element_type=dtype)
+
+    def multiply_on_cpu(x: Array, y: Array) -> Array:
+        # XLA on CPUs has no such product of every shape. That of numbers which bfloat16 can
+        # say is the same.
+        x, y = (jax.lax.reduce_precision(factor.astype(dtype), 8, 7) for factor in (x, y))
+        return jnp.dot(x, y)
+
+    return jax.lax.platform_dependent(x, y, cpu=multiply_on_cpu, default=multiply)
+
+
+def _bfloat16_matmul_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    factors = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    return _bfloat16_dot(*factors, x.dtype), factors
+
+
+def _bfloat16_matmul_backward(
+    factors: tuple[Array, Array], of_result: Array
+) -> tuple[Array, Array]:
+    x, kernel = factors
+    inputs, outputs = kernel.shape
+    rows = x.reshape(-1, inputs).T, of_result.reshape(-1, outputs)
+    return (
+        _bfloat16_dot(of_result, kernel.T, of_result.dtype),
+        _bfloat16_dot(*rows, of_result.dtype),
+    )
+
+
+_bfloat16_matmul.defvjp(_bfloat16_matmul_forward, _bfloat16_matmul_backward)
 
 
 class Weight(nn.Module):
@@ -73,14 +119,14 @@ class Linear(nn.Module):
     initializer: Initializer
     weight_norm: bool
     use_bias: bool = True
-    dtype: str = "float32"
+    products: Products = Products()
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        """Maps the last axis; see `matmul` for `dtype`."""
+        """Maps the last axis; see `matmul` for `products`."""
         shape = (x.shape[-1], self.outputs)
         kernel = _weight_param(self, self.initializer, shape, self.weight_norm)
-        y = matmul(x, kernel, self.dtype)
+        y = matmul(x, kernel, self.products)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
             y = y + jnp.broadcast_to(bias, y.shape)

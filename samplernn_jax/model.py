@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.layers import Linear, Weight, default_init, he_init, matmul
 from samplernn_jax.rnn import RNN_TYPES, Restarts, StackedRNN
+from samplernn_jax.tables import add_rows, look_up
 
 Params = dict[str, Any]
 
@@ -43,7 +44,7 @@ def _embedding(module: nn.Module, config: ModelConfig) -> Float[Array, "q_levels
 
 
 def _linear(config: ModelConfig, outputs: int, initializer: Initializer, name: str) -> Linear:
-    return Linear(outputs, initializer, config.weight_norm, dtype=config.dtype, name=name)
+    return Linear(outputs, initializer, config.weight_norm, products=config.products, name=name)
 
 
 def _run_rnn(
@@ -66,7 +67,7 @@ def _run_rnn(
         config.rnn_type,
         config.skip_conn,
         config.weight_norm,
-        config.dtype,
+        config.products,
         name="rnn",
     )
     return rnn(inputs, carry, None if reset is None else Restarts(reset, h0))
@@ -90,10 +91,7 @@ class SampleLevelMLP(nn.Module):
     ) -> Float[Array, "batch time q_levels"]:
         """Logits of the sample that follows each window of `frame_size` tokens."""
         cfg = self.config
-        time = conditioning.shape[1]
-        x = conditioning
-        for position, table in enumerate(self._tables()):
-            x = x + jnp.take(table, tokens[:, position : position + time], axis=0)
+        x = add_rows(conditioning, self._tables(), tokens)
         # No activation between L1 and L2: so it is in the original.
         x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_2")(x))
         x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_3")(x))
@@ -107,7 +105,7 @@ class SampleLevelMLP(nn.Module):
         if cfg.emb_size == 0:  # one-hot: the rows of the matrix are the tables
             return weight
         embedding = _embedding(self, cfg)
-        return jax.vmap(lambda kernel: matmul(embedding, kernel, cfg.dtype))(weight)
+        return jax.vmap(lambda kernel: matmul(embedding, kernel, cfg.products))(weight)
 
 
 class SampleLevelRNN(nn.Module):
@@ -133,7 +131,7 @@ class SampleLevelRNN(nn.Module):
         if cfg.emb_size == 0:
             inputs = jax.nn.one_hot(tokens, cfg.q_levels)
         else:
-            inputs = jnp.take(_embedding(self, cfg), tokens, axis=0)
+            inputs = look_up(_embedding(self, cfg), tokens)
         x, carry = _run_rnn(self, cfg, inputs, carry, reset)
         for number in (1, 2, 3):
             name = f"hidden_{number}"

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax.linen.initializers import orthogonal as orthogonal_init
 from jaxtyping import Array, Bool, Float
 
+from samplernn_jax.config import Products
 from samplernn_jax.layers import Linear, Weight, default_init, he_init, matmul
 
 
@@ -40,7 +41,7 @@ def gru_step(
     weights: GRUWeights,
     state: Float[Array, "batch dim"],
     projected: Float[Array, "batch 3*dim"],
-    dtype: str = "float32",
+    products: Products,
 ) -> tuple[Float[Array, "batch dim"], Factors]:
     """One GRU step, lib/ops.py `__GRUStep` of the original.
 
@@ -51,16 +52,16 @@ def gru_step(
         weights: recurrent matrices.
         state: hidden state.
         projected: input projection with bias, in the order update, reset, candidate.
-        dtype: see `matmul`.
+        products: see `matmul`.
 
     Returns:
         The next hidden state, which is also the output, and the factors.
     """
     dim = state.shape[-1]
-    gates = jax.nn.sigmoid(projected[:, : 2 * dim] + matmul(state, weights.gates, dtype))
+    gates = jax.nn.sigmoid(projected[:, : 2 * dim] + matmul(state, weights.gates, products))
     update, reset = jnp.split(gates, 2, axis=-1)
     recalled = reset * state
-    candidate = jnp.tanh(projected[:, 2 * dim :] + matmul(recalled, weights.candidate, dtype))
+    candidate = jnp.tanh(projected[:, 2 * dim :] + matmul(recalled, weights.candidate, products))
     return update * candidate + (1 - update) * state, (state, recalled)
 
 
@@ -68,7 +69,7 @@ def lstm_step(
     weights: LSTMWeights,
     state: Float[Array, "batch state"],
     projected: Float[Array, "batch gates"],
-    dtype: str = "float32",
+    products: Products,
 ) -> tuple[Float[Array, "batch state"], Factors]:
     """One LSTM step, lib/ops.py `__LSTMStep` of the original.
 
@@ -76,14 +77,14 @@ def lstm_step(
         weights: recurrent matrix.
         state: hidden state and cell state side by side.
         projected: input projection with bias, in the order i, f, o, g.
-        dtype: see `matmul`.
+        products: see `matmul`.
 
     Returns:
         The next state, of which the first half is the output, and the factors.
     """
     dim = state.shape[-1] // 2
     hidden, cell = state[:, :dim], state[:, dim:]
-    gates = projected + matmul(hidden, weights.gates, dtype)
+    gates = projected + matmul(hidden, weights.gates, products)
     i, f, o = jnp.split(jax.nn.sigmoid(gates[:, : 3 * dim]), 3, axis=-1)
     cell = f * cell + i * jnp.tanh(gates[:, 3 * dim :])
     return jnp.concatenate([o * jnp.tanh(cell), cell], axis=-1), (hidden,)
@@ -108,7 +109,7 @@ class GRULayer(nn.Module):
 
     dim: int
     weight_norm: bool
-    dtype: str = "float32"
+    products: Products = Products()
 
     @nn.compact
     def __call__(
@@ -116,9 +117,9 @@ class GRULayer(nn.Module):
     ) -> tuple[Float[Array, "batch time 3*{self.dim}"], GRUWeights]:
         """The input projection of all frames, and the recurrent matrices."""
         dim = self.dim
-        projected = Linear(3 * dim, default_init, self.weight_norm, dtype=self.dtype, name="input")(
-            inputs
-        )
+        projected = Linear(
+            3 * dim, default_init, self.weight_norm, products=self.products, name="input"
+        )(inputs)
         gates = Weight(dim, 2 * dim, default_init, self.weight_norm, name="recurrent_gates")()
         candidate = Weight(
             dim, dim, orthogonal_init(), self.weight_norm, name="recurrent_candidate"
@@ -137,7 +138,7 @@ class LSTMLayer(nn.Module):
 
     dim: int
     weight_norm: bool
-    dtype: str = "float32"
+    products: Products = Products()
 
     @nn.compact
     def __call__(
@@ -150,7 +151,7 @@ class LSTMLayer(nn.Module):
             default_init,
             self.weight_norm,
             use_bias=False,
-            dtype=self.dtype,
+            products=self.products,
             name="input",
         )(inputs)
         bias = self.param("bias", _forget_bias_init, (4 * dim,))
@@ -178,7 +179,7 @@ class Recurrence(nn.Module):
     """
 
     rnn_type: str
-    dtype: str
+    products: Products
 
     @nn.compact
     def __call__(
@@ -215,7 +216,7 @@ class Recurrence(nn.Module):
         ) -> tuple[Array, tuple[Array, Factors]]:
             if restarts is not None and where is not None:
                 state = jnp.where(where[:, None], restarts.states[None, :], state)
-            state, factors = kind.step(weights, state, projected, self.dtype)
+            state, factors = kind.step(weights, state, projected, self.products)
             return state, (state[:, :dim], factors)
 
         where = None if restarts is None else restarts.where
@@ -231,7 +232,7 @@ class Recurrence(nn.Module):
             of_product = of_projected[..., first : first + weight.shape[1]]
             first += weight.shape[1]
             rows = factor.reshape(-1, weight.shape[0])
-            gradients.append(matmul(rows.T, of_product.reshape(-1, weight.shape[1]), self.dtype))
+            gradients.append(matmul(rows.T, of_product.reshape(-1, weight.shape[1]), self.products))
         return type(weights)(*gradients)
 
 
@@ -247,7 +248,7 @@ class StackedRNN(nn.Module):
     rnn_type: str
     skip_conn: bool
     weight_norm: bool
-    dtype: str = "float32"
+    products: Products = Products()
 
     @nn.compact
     def __call__(
@@ -283,9 +284,9 @@ class StackedRNN(nn.Module):
     ) -> tuple[Array, Array]:
         make_layer = LAYER_TYPES[self.rnn_type]
         projected, weights = make_layer(
-            self.dim, self.weight_norm, self.dtype, name=f"layer_{layer + 1}"
+            self.dim, self.weight_norm, self.products, name=f"layer_{layer + 1}"
         )(inputs)
-        recurrence = Recurrence(self.rnn_type, self.dtype, name=f"recurrence_{layer + 1}")
+        recurrence = Recurrence(self.rnn_type, self.products, name=f"recurrence_{layer + 1}")
         state, outputs = recurrence(weights, state, projected, restarts)
         return outputs, state
 
@@ -296,7 +297,7 @@ class StackedRNN(nn.Module):
                 he_init,
                 self.weight_norm,
                 use_bias=layer == 0,
-                dtype=self.dtype,
+                products=self.products,
                 name=f"skip_{layer + 1}",
             )(output)
             for layer, output in enumerate(outputs)

@@ -18,9 +18,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
-from samplernn_jax.config import WaveNetConfig
+from samplernn_jax.config import Products, WaveNetConfig
 from samplernn_jax.layers import Linear
 
 Caches = tuple[Array, ...]
@@ -56,6 +57,7 @@ class DilatedLayer(nn.Module):
     """One gated layer with its residual and its skip output."""
 
     dim: int
+    products: Products = Products()
 
     @nn.compact
     def __call__(
@@ -68,15 +70,18 @@ class DilatedLayer(nn.Module):
             present: the layer's input.
         """
         pair = jnp.concatenate([past, present], axis=-1)
-        gated = Linear(2 * self.dim, _glorot_of_width_2, weight_norm=False, name="dilated")(pair)
+        gated = self._linear(_glorot_of_width_2, use_bias=True, name="dilated")(pair)
         gate, value = jnp.split(gated, 2, axis=-1)
         hidden = jnp.tanh(value) * jax.nn.sigmoid(gate)
-        mixed = Linear(2 * self.dim, _glorot, weight_norm=False, use_bias=False, name="mix")(hidden)
+        mixed = self._linear(_glorot, use_bias=False, name="mix")(hidden)
         residual, skip = jnp.split(mixed, 2, axis=-1)
         scale = self.param("skip_scale", nn.initializers.ones, ())
         if present.shape[-1] == self.dim:  # the samples themselves have one channel
             residual = residual + present
         return residual, scale * skip
+
+    def _linear(self, initializer: Initializer, use_bias: bool, name: str) -> Linear:
+        return Linear(2 * self.dim, initializer, False, use_bias, self.products, name=name)
 
 
 class WaveNet(nn.Module):
@@ -88,11 +93,10 @@ class WaveNet(nn.Module):
         """Declares the layers."""
         cfg = self.config
         for name, _ in layer_names(cfg):
-            setattr(self, name, DilatedLayer(cfg.dim))
-        self.hidden_1 = Linear(cfg.dim, _glorot, weight_norm=False)
-        self.hidden_2 = Linear(cfg.dim, _glorot, weight_norm=False)
-        self.hidden_3 = Linear(cfg.dim, _glorot, weight_norm=False)
-        self.output = Linear(cfg.q_levels, _glorot, weight_norm=False)
+            setattr(self, name, DilatedLayer(cfg.dim, cfg.products))
+        for name in ("hidden_1", "hidden_2", "hidden_3"):
+            setattr(self, name, Linear(cfg.dim, _glorot, False, products=cfg.products))
+        self.output = Linear(cfg.q_levels, _glorot, False, products=cfg.products)
 
     def __call__(
         self,

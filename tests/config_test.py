@@ -27,6 +27,7 @@ BAD = {
     "model={'architecture': [1]}": "config.model.architecture=[1]: must be one of samplernn, wave",
     "model={'architecture': 'wavenet', 'q_levels': 1}": "q_levels=1: must be at least 2",
     "model.q_levels=1": "q_levels=1: must be at least 2",
+    "model.matmul_precision='high'": "matmul_precision='high': must be one of highest, default",
     "model.skip_conn=True": "skip_conn=True: needs n_rnn of at least 2, got n_rnn=1",
     "model.size=3": "config.model.size: no such field; there are frame_sizes",
     "data.seq_len=513": "seq_len=513: must be a multiple of the top frame size 8",

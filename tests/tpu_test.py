@@ -87,7 +87,7 @@ def test_the_sampler_compiles_and_takes_over_its_state(mesh):
     context = jnp.zeros((mesh.size, MODEL.overlap), jnp.int32)
     state = jax.eval_shape(functools.partial(start, MODEL), params, context, keys)
     points = Points(jnp.zeros((mesh.size, 1)), jnp.ones((mesh.size, 1)))
-    lowered = _block_step(mesh, num_frames=16, sample_rate_hz=16_000).lower(
+    lowered = _block_step(mesh, num_frames=16, sample_rate_hz=16_000, precision="highest").lower(
         replicated_shapes(mesh, folded),
         row_shapes(mesh, state),
         row_shapes(mesh, Strategy(points, None, points)),

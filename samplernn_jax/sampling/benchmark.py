@@ -46,12 +46,14 @@ def measure(
     weight_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(folded))
     bytes_per_sample = weight_bytes_per_sample(folded)
     bandwidth = hardware.bandwidth_bytes_per_s(weight_bytes)
+    matmul = hardware.matmul_flop_per_s(config.matmul_precision)
     num_devices = mesh_of_rows(batch_size, jax.local_devices()).size
     # A weight of 4 bytes is multiplied and added once for each sequence.
     flop_per_s = 2 * bytes_per_sample / 4 * batch_size * per_sequence
     return {
         "batch_size": batch_size,
         "dtype": str(folded.head[-1].kernel.dtype),
+        "matmul_precision": config.matmul_precision,
         "devices": f"{num_devices} {jax.devices()[0].device_kind}",
         "samples_per_s_per_sequence": per_sequence,
         "samples_per_s_total": batch_size * per_sequence,
@@ -63,7 +65,7 @@ def measure(
         "bound_samples_per_s": bandwidth / bytes_per_sample,
         "bandwidth_ratio": per_sequence * bytes_per_sample / bandwidth,
         "flop_per_s": flop_per_s,
-        "matmul_ratio": flop_per_s / (num_devices * hardware.matmul_flop_per_s()),
+        "matmul_ratio": flop_per_s / (num_devices * matmul),
         "compile_s": max(0.0, compile_s - block_s),
         "cached_compile_s": max(0.0, cached_compile_s - block_s),
     }

@@ -63,7 +63,7 @@ def start(
 
 
 def decode(
-    model: Folded, state: DecodeState, inputs: Any, choose: Choose
+    model: Folded, state: DecodeState, inputs: Any, choose: Choose, precision: str = "highest"
 ) -> tuple[DecodeState, Int[Array, "batch time"], Any]:
     """Generates as many samples as there are inputs, a multiple of the top frame size.
 
@@ -73,6 +73,7 @@ def decode(
         inputs: a pytree of [batch, time] that `choose` gets sample by sample, such as random
             numbers. Forced tokens work as well, which makes teacher forcing a special case.
         choose: picks the tokens.
+        precision: of all products, "highest" or "default"; see `ModelConfig.matmul_precision`.
 
     Returns:
         The state after the block, its tokens, and what `choose` kept, [batch, time, ...].
@@ -91,9 +92,10 @@ def decode(
             memory, tokens, kept = _sample(model, window, memory, number, inputs, choose)
         return (tokens, memory), (tokens, kept)
 
-    (window, memory), (tokens, kept) = jax.lax.scan(
-        top_frame, (window, _to_memory(state.carry)), (jnp.arange(num_frames), frames)
-    )
+    with jax.default_matmul_precision(precision):
+        (window, memory), (tokens, kept) = jax.lax.scan(
+            top_frame, (window, _to_memory(state.carry)), (jnp.arange(num_frames), frames)
+        )
     tokens, kept = jax.tree.map(_join_frames, (tokens, kept))
     state = DecodeState(
         window.T,

@@ -25,6 +25,9 @@ from samplernn_jax.sampling.decode import DecodeState, start
 _CHUNK_SAMPLES = 4096
 """Prompts are read in chunks of about so many samples, so that memory stays flat."""
 
+_CHUNK_SAMPLES_OF_ALL = 2**15
+"""Likewise, of all sequences on a device."""
+
 _LONGEST_S = 1e9
 """Whose samples can be counted at any rate."""
 
@@ -192,7 +195,8 @@ def initial_state(
     """
     num_sequences, top = len(keys), config.top_frame_size
     num_frames = max((-(-len(tokens) // top) for tokens in prompts), default=0)
-    frames_at_once = max(1, _CHUNK_SAMPLES // top)
+    of_each = _CHUNK_SAMPLES_OF_ALL * mesh.size // num_sequences
+    frames_at_once = max(1, min(_CHUNK_SAMPLES, of_each) // top)
     num_frames = -(-num_frames // frames_at_once) * frames_at_once
     # Every prompt ends where the row ends. Before it there is silence, which fills up its first
     # frame and the overlap with which every clip begins; its states restart there.

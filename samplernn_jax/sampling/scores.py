@@ -11,9 +11,12 @@ from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.fields import require
 from samplernn_jax.losses import token_bits
 from samplernn_jax.model import Carry, Params
-from samplernn_jax.parallel import Step, local_copy, map_step, pad_rows, shard_rows
+from samplernn_jax.parallel import Step, local_copy, map_step, shard_rows
 
 _SEGMENT_SAMPLES = 4096
+
+_ROWS_AT_ONCE = 8
+"""On each device; more sequences take more time and no more memory."""
 
 
 def teacher_forced_bits(
@@ -30,10 +33,22 @@ def teacher_forced_bits(
         mesh: the devices over which the sequences are spread.
         tokens: the clips.
     """
-    num_sequences, time = tokens.shape
-    top, overlap = config.top_frame_size, config.overlap
+    num_sequences = len(tokens)
+    num_groups = -(-num_sequences // (_ROWS_AT_ONCE * mesh.size))
+    num_rows = -(-num_sequences // (num_groups * mesh.size)) * mesh.size
+    # All groups are equally large, so that one program does; the last is filled up.
+    numbers = np.minimum(np.arange(num_groups * num_rows), num_sequences - 1)
+    groups = np.split(numbers, num_groups)
+    bits = [_bits_of_group(config, params, mesh, tokens[group]) for group in groups]
+    return np.concatenate(bits)[:num_sequences]
+
+
+def _bits_of_group(
+    config: ArchitectureConfig, params: Params, mesh: Mesh, tokens: Int[np.ndarray, "rows time"]
+) -> Float32[np.ndarray, "rows time"]:
+    """The same of as many clips as the devices take at once."""
+    time, top, overlap = tokens.shape[1], config.top_frame_size, config.overlap
     at_once = min(-(-_SEGMENT_SAMPLES // top), -(-time // top)) * top
-    tokens = pad_rows(mesh, tokens)
     tokens = np.pad(tokens, ((0, 0), (overlap, -time % at_once)), constant_values=config.q_zero)
     carry = initial_carry(config, local_copy(params), len(tokens))
     carry, step, bits = shard_rows(mesh, carry), _bits_step(config, mesh), []
@@ -41,7 +56,7 @@ def teacher_forced_bits(
         segment = shard_rows(mesh, tokens[:, first : first + overlap + at_once])
         _, (carry, of_segment) = step(params, carry, segment)
         bits.append(np.asarray(of_segment))
-    return np.concatenate(bits, axis=1)[:num_sequences, :time]
+    return np.concatenate(bits, axis=1)[:, :time]
 
 
 @functools.cache

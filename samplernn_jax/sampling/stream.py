@@ -97,7 +97,9 @@ class Stream(Iterator[Audio]):
         )
         self._decoded: tuple[Array, Array] | None = None  # tokens and bits, still on the devices
         num_frames = -(-block_len // voice.config.top_frame_size)
-        self._step = _block_step(voice.mesh, num_frames, voice.sample_rate_hz)
+        self._step = _block_step(
+            voice.mesh, num_frames, voice.sample_rate_hz, voice.config.matmul_precision
+        )
 
     def __next__(self) -> Audio:
         """The next block."""
@@ -208,7 +210,7 @@ def _snapshot(arrays: dict[str, np.ndarray]) -> Snapshot:
 
 
 @functools.cache
-def _block_step(mesh: Mesh, num_frames: int, sample_rate_hz: int) -> Step:
+def _block_step(mesh: Mesh, num_frames: int, sample_rate_hz: int, precision: str) -> Step:
     """(folded model, state, settings) -> ((), (state, tokens, bits)), on the devices of a mesh."""
 
     def step(folded: Folded, state: DecodeState, settings: Strategy) -> tuple[tuple, Any]:
@@ -216,7 +218,7 @@ def _block_step(mesh: Mesh, num_frames: int, sample_rate_hz: int) -> Step:
         uniform = block_noise(state.keys, state.position, num_frames, frame_size)
         times_s = block_times(state.position, num_frames, frame_size) / sample_rate_hz
         strategy = Strategy(*(points and at(points, times_s) for points in settings))
-        return (), decode(folded, state, (uniform, strategy), choose)
+        return (), decode(folded, state, (uniform, strategy), choose, precision)
 
     return map_step(step, mesh, "shard_map", donate=(1,))
 

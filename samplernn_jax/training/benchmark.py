@@ -15,6 +15,7 @@ from samplernn_jax.parallel import (
 )
 from samplernn_jax.rnn import RNN_TYPES
 from samplernn_jax.training import plan
+from samplernn_jax.training.evaluate import compile_eval_step
 from samplernn_jax.training.step import init_state, map_train_step
 
 
@@ -28,7 +29,8 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
     Returns:
         Seconds per step, samples per second, FLOP per sample by `flop_per_sample` and per second,
         the FLOP per second of large float32 matrix products on the same devices, the ratio of the
-        two, seconds to compile, and the bytes that XLA plans for a step on each device.
+        two, seconds to compile, and the bytes that XLA plans for a step on each device, and for
+        one of evaluation.
 
     Raises:
         ValueError: the batch cannot be spread over the devices, or the model is no SampleRNN.
@@ -38,8 +40,8 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
     train_step = map_train_step(config, mesh)
-    cost = plan.cost_of_call(train_step, config, mesh)
-    matmul = hardware.matmul_flop_per_s() * mesh.size
+    cost = plan.cost_of_call(train_step, compile_eval_step(config, mesh), config, mesh)
+    matmul = hardware.matmul_flop_per_s(config.model.matmul_precision) * mesh.size
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
     carry = shard_rows(mesh, initial_carry(config.model, params, config.data.batch_size))
@@ -58,6 +60,8 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
     return {
         "batch_size": config.data.batch_size,
         "seq_len": config.data.seq_len,
+        "dtype": config.model.dtype,
+        "matmul_precision": config.model.matmul_precision,
         "devices": f"{mesh.size} {jax.devices()[0].device_kind}",
         "seconds_per_step": seconds_per_step,
         "samples_per_s": samples / seconds_per_step,
@@ -66,7 +70,8 @@ def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
         "matmul_flop_per_s": matmul,
         "ratio": achieved / matmul,
         "compile_s": cost.compile_s,
-        "memory_bytes": cost.memory_bytes,
+        "memory_bytes": cost.training_bytes,
+        "evaluation_memory_bytes": cost.evaluation_bytes,
     }
 
 

@@ -44,7 +44,8 @@ class Evaluation(NamedTuple):
 
 def compile_eval_step(config: ExperimentConfig, mesh: Mesh) -> Step:
     """The evaluation step on a mesh; only the carry is donated."""
-    return map_step(make_eval_step(config.model), mesh, config.parallel.map, donate=(1,))
+    eval_step = make_eval_step(config.model, config.parallel.microbatches)
+    return map_step(eval_step, mesh, config.parallel.map, donate=(1,))
 
 
 def evaluate(

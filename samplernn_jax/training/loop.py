@@ -100,10 +100,13 @@ class Trainer:
                 f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
                 "run goes on"
             )
-        with _sentences_for_errors(self.config, workdir), contextlib.ExitStack() as stack:
+        with (
+            _sentences_for_errors(self.config, self.mesh, workdir),
+            contextlib.ExitStack() as stack,
+        ):
             train_step = map_train_step(self.config, self.mesh)
-            cost = plan.cost_of_call(train_step, self.config, self.mesh)
-            plan.check_memory(cost, self.config)
+            cost = plan.cost_of_call(train_step, self.eval_step, self.config, self.mesh)
+            plan.check_memory(cost, self.config, self.mesh)
             self.report(plan.describe_cost(cost))
             if from_step is not None:
                 self.checkpoints.go_back(from_step)
@@ -292,7 +295,7 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def _sentences_for_errors(config: ExperimentConfig, workdir: Workdir) -> Iterator[None]:
+def _sentences_for_errors(config: ExperimentConfig, mesh: Mesh, workdir: Workdir) -> Iterator[None]:
     """Says what to do where a device runs out of memory, or the disk is full."""
     try:
         yield
@@ -308,5 +311,5 @@ def _sentences_for_errors(config: ExperimentConfig, workdir: Workdir) -> Iterato
             raise
         raise ValueError(
             f"data.batch_size={config.data.batch_size}: a device ran out of memory "
-            f"({str(error).splitlines()[0]}); {plan.memory_advice(config)}"
+            f"({str(error).splitlines()[0]}); {plan.memory_advice(config, mesh)}"
         ) from error

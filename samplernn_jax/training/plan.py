@@ -1,5 +1,7 @@
 """What a run takes, found out before it starts: parameters, memory and time."""
 
+import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,7 +13,7 @@ from tqdm import tqdm
 
 from samplernn_jax import hardware
 from samplernn_jax.architectures import abstract_params, init_params, initial_carry
-from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.config import ExperimentConfig, Products
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.model import Params
@@ -28,17 +30,25 @@ from samplernn_jax.training.step import init_state
 
 
 class Cost(NamedTuple):
-    """What one call of the training step takes.
+    """What the steps of a run take.
 
     Attributes:
-        memory_bytes: on each device, as XLA plans it: state, carry, segment and what is computed.
+        training_bytes: on each device in one call of the training step, as XLA plans it: state,
+            carry, segment and what is computed.
+        evaluation_bytes: likewise in the evaluation step, while state and carry of training wait.
         limit_bytes: what each device has; None where it does not say.
-        compile_s: seconds to compile it.
+        compile_s: seconds to compile them.
     """
 
-    memory_bytes: int
+    training_bytes: int
+    evaluation_bytes: int
     limit_bytes: int | None
     compile_s: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """What each device must have."""
+        return max(self.training_bytes, self.evaluation_bytes)
 
     @property
     def missing_bytes(self) -> int:
@@ -46,8 +56,8 @@ class Cost(NamedTuple):
         return 0 if self.limit_bytes is None else max(0, self.memory_bytes - self.limit_bytes)
 
 
-def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
-    """Compiles the training step for shapes alone.
+def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
+    """Compiles the training step and the evaluation step for shapes alone.
 
     A call with arrays makes use of that under shard_map; under pmap it compiles again.
     """
@@ -55,37 +65,57 @@ def cost_of_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
     carry = jax.eval_shape(lambda params: initial_carry(config.model, params, batch_size), params)
-    segment = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype),
-        random_segment(config, 1),
-    )
+    state, params = replicated_shapes(mesh, (state, params))
+    carry = row_shapes(mesh, carry)
+    one = dataclasses.replace(config.parallel, steps_per_call=1)
+    segments = _segment_shapes(config, mesh)
+    segment = _segment_shapes(dataclasses.replace(config, parallel=one), mesh)
     began = time.perf_counter()
-    lowered = train_step.lower(
-        replicated_shapes(mesh, state), row_shapes(mesh, carry), row_shapes(mesh, segment)
-    )
-    analysis = lowered.compile().memory_analysis()
-    return Cost(
-        analysis.temp_size_in_bytes + analysis.argument_size_in_bytes,
-        memory_of_device(mesh),
-        time.perf_counter() - began,
-    )
+    training = _bytes_of_call(train_step, state, carry, segments)
+    evaluation = _bytes_of_call(eval_step, params, carry, segment)
+    seconds = time.perf_counter() - began
+    waiting = _num_bytes(state) - _num_bytes(params) + _num_bytes(carry) // mesh.size
+    return Cost(training, evaluation + waiting, memory_of_device(mesh), seconds)
 
 
-def check_memory(cost: Cost, config: ExperimentConfig) -> None:
-    """Raises ValueError where a device has too little memory for a step."""
+def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
+    """Of what one call of the training step takes."""
+
+    def of_batch(x: np.ndarray) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((config.data.batch_size, *x.shape[1:]), x.dtype)
+
+    return row_shapes(mesh, jax.tree.map(of_batch, random_segment(config, 1)))
+
+
+def _bytes_of_call(step: Step, shared: Any, carry: Any, rows: Any) -> int:
+    """Of a call with such shapes on each device."""
+    analysis = step.lower(shared, carry, rows).compile().memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+
+
+def _num_bytes(shapes: Any) -> int:
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+
+
+def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
+    """Raises ValueError where a device has too little memory for training or for evaluation."""
     if cost.missing_bytes:
+        step = "a training" if cost.training_bytes == cost.memory_bytes else "an evaluation"
         raise ValueError(
-            f"data.batch_size={config.data.batch_size}: a step takes "
+            f"data.batch_size={config.data.batch_size}: {step} step takes "
             f"{describe_bytes(cost.memory_bytes)} of each device, "
-            f"{describe_bytes(cost.missing_bytes)} more than it has; {memory_advice(config)}"
+            f"{describe_bytes(cost.missing_bytes)} more than it has; {memory_advice(config, mesh)}"
         )
 
 
-def memory_advice(config: ExperimentConfig) -> str:
-    """Which settings to change where memory runs out."""
+def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
+    """Which settings to change where memory runs out, in training or in evaluation."""
+    lower = f"lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
+    if config.parallel.microbatches >= config.data.batch_size // mesh.size:
+        return lower
     return (
         f"raise parallel.microbatches (now {config.parallel.microbatches}), which changes no "
-        f"result, or lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
+        f"result, or {lower}"
     )
 
 
@@ -128,9 +158,10 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
     """Lines that say what is trained, where and on what."""
     tiers = count_parameters(abstract_params(config.model))
     sizes = ", ".join(f"{name} {size:,}" for name, size in tiers.items())
+    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     yield (
         f"{sum(tiers.values()):,} parameters ({sizes}) on {mesh.size} {jax.default_backend()} "
-        f"device(s)" + (f" of {jax.process_count()} processes." if jax.process_count() > 1 else ".")
+        f"device(s){processes}; matrix products in {describe_products(config.model.products)}."
     )
     minutes = {
         name: dataset.splits[name].num_samples / dataset.sample_rate_hz / 60
@@ -145,11 +176,19 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
     )
 
 
+def describe_products(products: Products) -> str:
+    """What matrices are multiplied in."""
+    if products.dtype == "float32" and products.precision == "default":
+        return "float32 as exactly as the device does by default"
+    return products.dtype
+
+
 def describe_cost(cost: Cost) -> str:
-    """A line that says what a step takes."""
+    """A line that says what the steps take."""
     of_all = "" if cost.limit_bytes is None else f" of {describe_bytes(cost.limit_bytes)}"
     return (
-        f"A step takes {describe_bytes(cost.memory_bytes)}{of_all} on each device; compiled in "
+        f"A training step takes {describe_bytes(cost.training_bytes)}{of_all} on each device, an "
+        f"evaluation step {describe_bytes(cost.evaluation_bytes)}; compiled in "
         f"{cost.compile_s:.0f} s."
     )
 

@@ -21,6 +21,7 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.processes import from_first_process
 from samplernn_jax.sampling.benchmark import live_samples_per_s
 from samplernn_jax.training import plan, stopping
+from samplernn_jax.training.evaluate import compile_eval_step
 from samplernn_jax.training.plan import Cost, describe_bytes
 from samplernn_jax.training.step import init_state, map_train_step
 
@@ -77,7 +78,7 @@ def measure(config: ExperimentConfig, mesh: Mesh) -> Measurement | None:
     """Compiles a step and runs it twice; None where memory runs out all the same."""
     try:
         train_step = map_train_step(config, mesh)
-        cost = plan.cost_of_call(train_step, config, mesh)
+        cost = plan.cost_of_call(train_step, compile_eval_step(config, mesh), config, mesh)
         if cost.missing_bytes:
             return Measurement(cost, None)
         call_s = plan.seconds_per_call(train_step, config, mesh)
@@ -118,7 +119,7 @@ def table(
     yield "batch_size  memory/device    s/step   samples/s  steps/epoch  time/epoch     whole run"
     for row in rows:
         yield _line(row, known, dataset)
-    yield _advice(rows, config, dataset)
+    yield _advice(rows, config, dataset, mesh)
     yield "Measuring how fast one sequence is generated."
     yield _whether_it_plays(play(config.model, dataset.sample_rate_hz), dataset.sample_rate_hz)
 
@@ -243,7 +244,7 @@ def _line(row: Row, known: _Known, dataset: Dataset) -> str:
     )
 
 
-def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset) -> str:
+def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
     """Which row to take.
 
     Where no whole step was measured, the rows do not differ in speed, and the recipe's own is
@@ -251,7 +252,7 @@ def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset) -> 
     """
     fitting = [row for row in rows if row.step_s is not None]
     if not fitting:
-        return f"None of them fits into memory; {plan.memory_advice(config)}."
+        return f"None of them fits into memory; {plan.memory_advice(config, mesh)}."
     if any(row.is_measured for row in fitting):
         most = max(row.samples_per_s for row in fitting)
         best = next(row for row in fitting if row.samples_per_s >= _AS_FAST * most)

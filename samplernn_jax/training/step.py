@@ -6,7 +6,7 @@ A step takes and returns two things: what is the same on all devices, and what i
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ from samplernn_jax.losses import total_bits
 from samplernn_jax.model import Carry, Params, independent_logits
 from samplernn_jax.parallel import AXIS, Step, map_step
 from samplernn_jax.training.optimizer import make_optimizer
+
+T = TypeVar("T")
 
 Metrics = dict[str, Array]
 
@@ -137,14 +139,7 @@ def _accumulate(
     microbatches: int,
 ) -> tuple[Params, SegmentBits, Carry]:
     """The sums over the parts of the rows, each of which starts when the one before is done."""
-
-    def split(x: Array) -> Array:
-        return jnp.asarray(x).reshape(microbatches, -1, *x.shape[1:])
-
-    def join(x: Array) -> Array:
-        return x.reshape(-1, *x.shape[2:])
-
-    parts = jax.tree.map(split, (carry, segment))
+    parts = _split((carry, segment), microbatches)
     shapes = jax.eval_shape(gradient_of_share, *jax.tree.map(lambda x: x[0], parts))
     sums = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
     sums = lax.pcast(sums, AXIS, to="varying")
@@ -154,7 +149,17 @@ def _accumulate(
         return jax.tree.map(jnp.add, sums, (grads, bits)), new_carry
 
     (grads, bits), new_carry = lax.scan(add_part, sums, parts)
-    return grads, bits, jax.tree.map(join, new_carry)
+    return grads, bits, _join(new_carry)
+
+
+def _split(rows: T, num_parts: int) -> T:
+    """The rows with an axis of parts in front."""
+    return jax.tree.map(lambda x: jnp.asarray(x).reshape(num_parts, -1, *x.shape[1:]), rows)
+
+
+def _join(parts: T) -> T:
+    """The rows of all parts."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
 
 
 TrainStep = Callable[[TrainState, Carry, Segment], tuple[tuple[TrainState, Metrics], Carry]]
@@ -225,18 +230,33 @@ def repeat(train_step: TrainStep) -> TrainStep:
 
 
 def make_eval_step(
-    config: ArchitectureConfig,
+    config: ArchitectureConfig, microbatches: int = 1
 ) -> Callable[[Params, Carry, Segment], tuple[Metrics, Carry]]:
-    """The per-device evaluation step: (sums, carry) from (params, carry, segment)."""
+    """The per-device evaluation step: (sums, carry) from (params, carry, segment).
+
+    It works on no more rows at once than a training step that has them in so many parts.
+    """
 
     def eval_step(params: Params, carry: Carry, segment: Segment) -> tuple[Metrics, Carry]:
-        bits, carry = segment_bits(config, params, carry, segment)
-        sums = {"total_bits": bits.total, "num_targets": jnp.sum(segment.mask)}
-        if bits.independent is not None:
-            sums["independent_bits"] = bits.independent
-        return lax.psum(sums, AXIS), carry
+        def of_part(part: tuple[Carry, Segment]) -> tuple[Metrics, Carry]:
+            carry, segment = part
+            bits, carry = segment_bits(config, params, carry, segment)
+            sums = {"total_bits": bits.total, "num_targets": jnp.sum(segment.mask)}
+            if bits.independent is not None:
+                sums["independent_bits"] = bits.independent
+            return sums, carry
+
+        num_parts = parts_of_rows(len(segment.tokens), microbatches)
+        sums, carries = lax.map(of_part, _split((carry, segment), num_parts))
+        sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
+        return lax.psum(sums, AXIS), _join(carries)
 
     return eval_step
+
+
+def parts_of_rows(num_rows: int, at_least: int) -> int:
+    """Into how many equal parts rows are divided: the fewest that are enough, or one for each."""
+    return next(n for n in range(min(at_least, num_rows), num_rows + 1) if num_rows % n == 0)
 
 
 def map_train_step(config: ExperimentConfig, mesh: Mesh) -> Step:

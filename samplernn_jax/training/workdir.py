@@ -187,8 +187,8 @@ class Workdir:
 
         What shapes the parameters, the carry and the data order must be the same, the moving
         average, and what validation reads; the rest of the optimizer, how long to train, how often
-        to look and where the dataset lies may change. An imported model that was not trained
-        further yet asks for the shape of its parameters only.
+        to look, how exactly matrices are multiplied and where the dataset lies may change. An
+        imported model that was not trained further yet asks for the shape of its parameters only.
 
         Raises:
             ValueError: names the first field that differs.
@@ -230,7 +230,7 @@ class Workdir:
 
     def _check_equal(self, same: list[tuple[str, Any, Any]]) -> None:
         for field, before, now in same:
-            if before != now and field != "data.path":
+            if before != now and field not in ("data.path", "model.matmul_precision"):
                 raise ValueError(
                     f"{field}={now!r}: workdir {self.path} holds a run with {field}={before!r}; "
                     "choose another workdir or the same value"

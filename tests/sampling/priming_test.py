@@ -46,6 +46,28 @@ def test_every_prompt_leads_to_the_state_that_teacher_forcing_does(config, mesh,
         np.testing.assert_array_equal(state.window[row], clip[0, -config.top_frame_size :])
 
 
+def test_of_many_prompts_shorter_chunks_are_in_memory(mesh, monkeypatch):
+    prompts = random_prompts(TINY, [50, 8, 3, 50, 1, 20])
+    expected, shapes, prompt_step = state_after(TINY, mesh, prompts), [], priming._prompt_step
+
+    def recorded(config, mesh):
+        def step(params, carry, rows):
+            shapes.append(rows[0].shape)
+            return prompt_step(config, mesh)(params, carry, rows)
+
+        return step
+
+    monkeypatch.setattr(priming, "_CHUNK_SAMPLES_OF_ALL", 80)
+    monkeypatch.setattr(priming, "_prompt_step", recorded)
+    state = state_after(TINY, mesh, prompts)
+    per_device = {rows // mesh.size * (time - TINY.overlap) for rows, time in shapes}
+    assert len(per_device) == 1
+    assert max(per_device) <= 80
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.carry, expected.carry
+    )
+
+
 def test_wavenet_hears_as_much_as_it_looks_back_on(mesh):
     config = TINY_WAVENET
     (prompt,) = random_prompts(config, [100])

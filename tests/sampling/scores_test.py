@@ -37,6 +37,27 @@ def test_long_audio_is_scored_in_segments_with_the_carry_carried(monkeypatch):
     np.testing.assert_allclose(in_segments, whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_many_sequences_are_scored_a_few_at_a_time(num_devices, monkeypatch):
+    audio = np.random.default_rng(0).uniform(-1, 1, (9, 30)).astype(np.float32)
+    devices = jax.devices()[:num_devices]
+    generator = Generator(TINY, random_params(TINY), RATE, devices=devices)
+    at_once, shapes, bits_step = generator.score(audio), [], scores._bits_step
+
+    def recorded(config, mesh):
+        def step(params, carry, tokens):
+            shapes.append(tokens.shape)
+            return bits_step(config, mesh)(params, carry, tokens)
+
+        return step
+
+    monkeypatch.setattr(scores, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(scores, "_bits_step", recorded)
+    np.testing.assert_allclose(generator.score(audio), at_once, atol=1e-5)
+    assert len(set(shapes)) == 1, "one program does"
+    assert shapes[0][0] <= 2 * num_devices
+
+
 def test_a_score_does_not_depend_on_the_devices():
     audio = np.random.default_rng(0).uniform(-1, 1, (5, 30)).astype(np.float32)
     one = Generator(TINY, random_params(TINY), RATE, devices=jax.devices()[:1]).score(audio)

@@ -1,3 +1,4 @@
+import dataclasses
 from unittest.mock import Mock
 
 import jax
@@ -5,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from samplernn_jax.config import MATMUL_PRECISIONS
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
 from samplernn_jax.sampling.stream import Stream, block_noise, block_times
@@ -88,6 +90,20 @@ def test_a_state_is_of_one_sample_rate(tmp_path):
     make_generator().stream(jax.random.key(3), 2, 0.07).save(tmp_path / "state.npz")
     with pytest.raises(ValueError, match="is the state of another model"):
         Generator(TINY, random_params(TINY), 2 * RATE).resume(tmp_path / "state.npz")
+
+
+BEFORE = [
+    (TINY, "8be268d8a41cf1dd4dcbe3dcbcd3385077b7893970df5771f580fa9f7dfd858d"),
+    (TINY_WAVENET, "ff76ebc18a1c22c155e0e45c943e99550efdd64d5473212c571b089f60eebb1f"),
+]
+
+
+@pytest.mark.parametrize(("config", "fingerprint"), BEFORE, ids=["samplernn", "wavenet"])
+def test_states_from_before_there_was_a_precision_go_on_with_any(config, fingerprint):
+    ones = jax.tree.map(jnp.ones_like, random_params(config))
+    for precision in MATMUL_PRECISIONS:
+        model = dataclasses.replace(config, matmul_precision=precision)
+        assert Generator(model, ones, RATE).fingerprint == fingerprint
 
 
 def test_a_state_of_another_version_says_so(tmp_path):

@@ -282,6 +282,21 @@ def test_a_run_goes_on_from_any_kept_checkpoint_bit_exactly(data_path, finished,
         train(make_config(data_path), tmp_path / "run", lambda _: None, from_step=4)
 
 
+def test_a_run_from_before_there_was_a_precision_goes_on_with_any_and_says_which(
+    data_path, finished, tmp_path
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    content = json.loads(Workdir(tmp_path / "run").config_file.read_text())
+    del content["config"]["model"]["matmul_precision"]
+    Workdir(tmp_path / "run").config_file.write_text(json.dumps(content))
+    model = dataclasses.replace(TINY, matmul_precision="default")
+    lines = []
+    train(make_config(data_path, num_steps=7, model=model), tmp_path / "run", lines.append)
+    assert "matrix products in float32 as exactly as the device does by default." in lines[0]
+    assert "Going on after step 6." in lines
+    assert Workdir(tmp_path / "run").read_info().config.model == model
+
+
 def test_going_back_to_the_end_removes_nothing(data_path, finished, tmp_path):
     path, _ = finished
     shutil.copytree(path, tmp_path / "run")

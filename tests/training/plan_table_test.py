@@ -53,7 +53,7 @@ class Machine:
             step_s = None
         else:
             self.now += 2 * step_s
-        return Measurement(Cost(memory, self.limit_bytes, self.compile_s), step_s)
+        return Measurement(Cost(memory, memory // 2, self.limit_bytes, self.compile_s), step_s)
 
     def plan(self, data_path, live=1500.0, **data):
         """The lines before the table, the rows, and the sentences after it."""

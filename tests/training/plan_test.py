@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from samplernn_jax.config import ParallelConfig, TrainConfig
+from samplernn_jax.config import OptimizerConfig, ParallelConfig, TrainConfig
 from samplernn_jax.parallel import make_mesh
 from samplernn_jax.training import plan
+from samplernn_jax.training.evaluate import compile_eval_step
 from samplernn_jax.training.run import train
 from samplernn_jax.training.step import map_train_step
 from tests.models import TINY_WAVENET, random_params
@@ -20,7 +21,8 @@ def data_path(tmp_path_factory):
 
 def cost(config, num_devices=1):
     mesh = make_mesh(jax.devices()[:num_devices])
-    return plan.cost_of_call(map_train_step(config, mesh), config, mesh)
+    steps = map_train_step(config, mesh), compile_eval_step(config, mesh)
+    return plan.cost_of_call(*steps, config, mesh)
 
 
 def with_data(config, **values):
@@ -41,19 +43,43 @@ def test_memory_is_that_of_the_batch_on_each_device(kind):
 def test_microbatches_take_less_memory():
     config = with_data(make_config("unused"), batch_size=64, seq_len=160)
     parts = dataclasses.replace(config, parallel=ParallelConfig(microbatches=8))
-    assert cost(parts).memory_bytes < cost(config).memory_bytes / 3
+    whole, in_parts = cost(config), cost(parts)
+    assert in_parts.training_bytes < whole.training_bytes / 3
+    assert in_parts.evaluation_bytes < whole.evaluation_bytes / 3
 
 
-def test_what_does_not_fit_is_refused_with_what_to_change():
+def test_evaluation_is_planned_with_the_state_that_waits_for_it():
     config = make_config("unused")
-    short = plan.Cost(memory_bytes=5 * 2**30, limit_bytes=3 * 2**30, compile_s=0.1)
-    with pytest.raises(
-        ValueError,
-        match=r"data.batch_size=8: a step takes 5.0 GiB of each device, 2.0 GiB more than it has; "
-        r"raise parallel.microbatches \(now 1\)",
-    ):
-        plan.check_memory(short, config)
-    plan.check_memory(short._replace(limit_bytes=None), config)
+    without, with_moments = (
+        cost(dataclasses.replace(config, optimizer=OptimizerConfig(ema_decay=decay)))
+        for decay in (0.0, 0.9)
+    )
+    assert without.evaluation_bytes > 3 * 4 * 1640  # parameters, and two moments of each
+    assert with_moments.evaluation_bytes - without.evaluation_bytes == 4 * 1640
+
+
+@pytest.mark.parametrize(
+    ("training_gib", "evaluation_gib", "step"), [(5, 4, "a training"), (4, 5, "an evaluation")]
+)
+def test_what_does_not_fit_is_refused_with_what_to_change(training_gib, evaluation_gib, step):
+    config, mesh = make_config("unused"), make_mesh(jax.devices()[:2])
+    short = plan.Cost(training_gib * 2**30, evaluation_gib * 2**30, 3 * 2**30, compile_s=0.1)
+    assert short.missing_bytes == 2 * 2**30
+    message = f"data.batch_size=8: {step} step takes 5.0 GiB of each device, 2.0 GiB more than it "
+    with pytest.raises(ValueError, match=message + r"has; raise parallel.microbatches \(now 1\)"):
+        plan.check_memory(short, config, mesh)
+    in_single_rows = dataclasses.replace(config, parallel=ParallelConfig(microbatches=4))
+    with pytest.raises(ValueError, match=message + "has; lower data.batch_size, data.seq_len"):
+        plan.check_memory(short, in_single_rows, mesh)
+    plan.check_memory(short._replace(limit_bytes=None), config, mesh)
+
+
+def test_the_line_of_what_steps_take_has_both():
+    line = plan.describe_cost(plan.Cost(2**30, 2**20, 2**31, compile_s=3.2))
+    assert line == (
+        "A training step takes 1.0 GiB of 2.0 GiB on each device, an evaluation step 1 MiB; "
+        "compiled in 3 s."
+    )
 
 
 def test_a_run_that_does_not_fit_is_refused_before_the_first_step(data_path, tmp_path, monkeypatch):

@@ -1,0 +1,75 @@
+"""Rows of tables that tokens name: looked up, summed in the memory of one, and their gradient."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+@jax.custom_vjp
+def look_up(
+    table: Float[Array, "q_levels dim"], tokens: Int[Array, "*batch"]
+) -> Float[Array, "*batch dim"]:
+    """The row of each token."""
+    return jnp.take(table, tokens, axis=0)
+
+
+def _forward(table: Array, tokens: Array) -> tuple[Array, tuple[Array, Array]]:
+    return look_up(table, tokens), (table, tokens)
+
+
+def _backward(residuals: tuple[Array, Array], of_rows: Array) -> tuple[Array, None]:
+    table, tokens = residuals
+
+    def by_addition(tokens: Array, of_rows: Array) -> Array:
+        return sums_by_addition(tokens, of_rows, len(table))
+
+    def by_product(tokens: Array, of_rows: Array) -> Array:
+        return sums_by_product(tokens, of_rows, len(table))
+
+    rows = tokens.reshape(-1), of_rows.reshape(-1, table.shape[1])
+    return jax.lax.platform_dependent(*rows, cpu=by_addition, default=by_product), None
+
+
+look_up.defvjp(_forward, _backward)
+
+
+def sums_by_addition(
+    tokens: Int[Array, " rows"], rows: Float[Array, "rows dim"], q_levels: int
+) -> Float[Array, "q_levels dim"]:
+    """The sum of the rows of each token, added one after the other.
+
+    A GPU adds many at once, in an order that differs from time to time, and so do the last bits.
+    """
+    return jnp.zeros((q_levels, rows.shape[1]), rows.dtype).at[tokens].add(rows)
+
+
+def sums_by_product(
+    tokens: Int[Array, " rows"], rows: Float[Array, "rows dim"], q_levels: int
+) -> Float[Array, "q_levels dim"]:
+    """The same as a product, whose other factor takes as much memory as the model's logits."""
+    is_token = jax.nn.one_hot(tokens, q_levels, dtype=rows.dtype, axis=0)
+    return jnp.dot(is_token, rows, precision=jax.lax.Precision.HIGHEST)
+
+
+def add_rows(
+    x: Float[Array, "batch time dim"],
+    tables: Float[Array, "window q_levels dim"],
+    tokens: Int[Array, "batch tokens"],
+) -> Float[Array, "batch time dim"]:
+    """X, and the rows that the tokens of the window at each time name, each in its own table.
+
+    One table after the other, so that the rows of one are in memory at a time, whatever the window.
+
+    Args:
+        x: what they are added to.
+        tables: for each place in a window.
+        tokens: of all windows, each of which begins one token after the one before:
+            time + window - 1.
+    """
+    time = x.shape[1]
+
+    def add(x: Array, place: tuple[Array, Array]) -> tuple[Array, None]:
+        table, first = place
+        return x + look_up(table, jax.lax.dynamic_slice_in_dim(tokens, first, time, axis=1)), None
+
+    return jax.lax.scan(add, x, (tables, jnp.arange(len(tables))))[0]
