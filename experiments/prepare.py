@@ -26,7 +26,7 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import cli
-from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
+from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
 from samplernn_jax.data.named import recipes
 from samplernn_jax.data.preparation import recordings, report
 from samplernn_jax.data.preparation.build import build_dataset
@@ -194,7 +194,7 @@ def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSet
 
 
 def _describe(path: Path) -> None:
-    dataset, info = Dataset.open(path), read_info(path)
+    dataset, info = Dataset.open(path), read_info(path, PreparedInfo)
     print(report.table(info), "", report.histogram(info), "", sep="\n")
     damaged = damaged_files(path)
     if damaged:

@@ -12,13 +12,8 @@ from typing import Any, ClassVar
 
 import ml_collections
 
-from samplernn_jax.fields import (
-    build,
-    require,
-    require_not_negative,
-    require_one_of,
-    require_positive,
-)
+from samplernn_jax.fields import require, require_not_negative, require_one_of, require_positive
+from samplernn_jax.reading import build
 
 RNN_TYPES = ("gru", "lstm")
 DTYPES = ("float32", "bfloat16")

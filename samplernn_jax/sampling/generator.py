@@ -19,19 +19,17 @@ from samplernn_jax.fields import require
 from samplernn_jax.model import Params
 from samplernn_jax.parallel import mesh_of_rows, pad_rows, replicate, shard_rows
 from samplernn_jax.sampling import scores
-from samplernn_jax.sampling.decode import DecodeState
+from samplernn_jax.sampling.decode import DecodeState, start
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.priming import Heard, PromptLike, hear, initial_state
 from samplernn_jax.sampling.schedules import Points, Setting, points
+from samplernn_jax.sampling.snapshots import LONGEST_BLOCK, Snapshot, load_snapshot
 from samplernn_jax.sampling.strategies import Strategy
-from samplernn_jax.sampling.stream import Audio, Snapshot, Stream, Voice, load_snapshot
+from samplernn_jax.sampling.stream import Audio, Stream, Voice
 from samplernn_jax.training.workdir import Workdir
 
 _BLOCK_S = 0.5
 """How much is decoded at once where the whole is known, at most."""
-
-_LONGEST_BLOCK = 2**22
-"""Samples; a block is in memory."""
 
 
 class Generator:
@@ -175,8 +173,8 @@ class Generator:
         """
         block_len = self.num_samples("block_s", block_s)
         require(
-            block_len <= _LONGEST_BLOCK,
-            f"block_s={block_s:g}: must be at most {_LONGEST_BLOCK / self.sample_rate_hz:g}",
+            block_len <= LONGEST_BLOCK,
+            f"block_s={block_s:g}: must be at most {LONGEST_BLOCK / self.sample_rate_hz:g}",
         )
         prompts = self._hear(prompt)
         if random_state:
@@ -216,8 +214,16 @@ class Generator:
         Raises:
             ValueError: the file is no saved stream, or of another model.
         """
-        path = Path(path)
-        snapshot, block_len = load_snapshot(path, self.fingerprint)
+        one = jax.ShapeDtypeStruct((1, self.config.overlap), np.int32)
+        like = jax.eval_shape(
+            functools.partial(start, self.config),
+            self._params,
+            one,
+            jax.random.split(jax.random.key(0), 1),
+        )
+        snapshot, block_len = load_snapshot(
+            Path(path), self.fingerprint, like, self.config.q_levels
+        )
         return Stream(self._voice(len(snapshot.tokens)), snapshot, block_len)
 
     def score(self, audio: Audio) -> Float32[np.ndarray, "num_sequences num_samples"]:

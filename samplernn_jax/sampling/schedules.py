@@ -2,18 +2,19 @@
 
 import dataclasses
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Len, MinLen
 from jaxtyping import Array, Float
 
 from samplernn_jax.fields import require
+from samplernn_jax.reading import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,9 @@ def _stretched(values: tuple[float, ...], length: int) -> tuple[float, ...]:
     return values + values[-1:] * (length - len(values))
 
 
+_Pairs = dict[str, Annotated[list[Annotated[list[float], Len(2, 2)]], MinLen(1)]]
+
+
 def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
     """Reads a JSON object of pairs, {"temperature": [[time_s, value], ...], ...}.
 
@@ -101,17 +105,13 @@ def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
         ValueError: it is no such file.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        columns = {
-            name: [tuple(map(float, column)) for column in zip(*pairs, strict=True)]
-            for name, pairs in entries.items()
-        }
-        for name in columns:
+        entries = read_json(path, _Pairs)
+        for name in entries:
             require(name in names, f"{name}: must be one of {', '.join(names)}")
-        return {name: Schedule(*of_name) for name, of_name in columns.items()}
+        return {name: Schedule(*zip(*pairs, strict=True)) for name, pairs in entries.items()}
     except OSError as error:
         raise ValueError(f"schedule={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(
             f'schedule={path}: must be like {{"temperature": [[0, 0.8], [10, 1.1]]}} ({error})'
         ) from error

@@ -7,7 +7,6 @@ has no `rest`. Beside them lies `checksums.json`, by which a file that was cut s
 found out before anything is read from it.
 """
 
-import json
 import math
 import os
 import re
@@ -26,6 +25,7 @@ from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
 from samplernn_jax.parallel import from_first_process, is_first_process
+from samplernn_jax.reading import read_json
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.workdir import Workdir
 
@@ -261,8 +261,8 @@ def _damaged_files(folder: Path) -> Iterator[str]:
     if not (folder / _CHECKSUMS).is_file():
         return
     try:
-        expected = dict(json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+        expected = read_json(folder / _CHECKSUMS, dict[str, str])
+    except ValueError:
         yield _CHECKSUMS
         return
     for name, value in expected.items():

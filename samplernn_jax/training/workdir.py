@@ -11,14 +11,27 @@ plucked_*/           the synthetic corpus, where the run made its own
 """
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired
+
+from pydantic import PositiveInt
+from typing_extensions import TypedDict
 
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.files import write_json
+from samplernn_jax.reading import read_json
 
 FORMAT_VERSION = 1
+
+
+class _ConfigFile(TypedDict):
+    """What config.json holds."""
+
+    version: Literal[1]
+    sample_rate_hz: PositiveInt
+    dataset_digest: str
+    imported: NotRequired[bool]
+    config: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,21 +126,21 @@ class Workdir:
             ValueError: there is none, or it cannot be used.
         """
         try:
-            content: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
-            if content["version"] != FORMAT_VERSION:
-                raise ValueError(f"its version is not {FORMAT_VERSION}")
-            return RunInfo(
-                ExperimentConfig.from_mapping(content["config"]),
-                content["sample_rate_hz"],
-                content["dataset_digest"],
-                content.get("imported", False),
-            )
+            content = read_json(self.config_file, _ConfigFile)
         except OSError as error:
             raise ValueError(
                 f"workdir={self.path}: holds no training run (no config.json)"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.config_file}: cannot be used ({error})") from error
+        try:
+            config = ExperimentConfig.from_mapping(content["config"])
+        except ValueError as error:
+            raise ValueError(f"{self.config_file}: {error}") from error
+        return RunInfo(
+            config,
+            content["sample_rate_hz"],
+            content["dataset_digest"],
+            content.get("imported", False),
+        )
 
     def write_info(self, info: RunInfo) -> None:
         """Writes config.json."""
