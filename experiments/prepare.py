@@ -32,6 +32,7 @@ from samplernn_jax.data.preparation import recordings, report
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
 from samplernn_jax.data.preparation.staging import Progress
+from samplernn_jax.files import check_folder
 
 _DEFAULT = BuildSettings()
 
@@ -135,6 +136,7 @@ def main() -> None:
     if not (_OUTPUT.value and (_INPUT.value or _DATASET.value)):
         raise ValueError("--output and --input (or --dataset) must be given, or --describe")
     output = _path(_OUTPUT.value)
+    check_folder("output", output)
     with _Bars() as progress:
         prepare = _named if _DATASET.value else _recordings
         found, settings = prepare(output, progress)

@@ -6,6 +6,8 @@ Every message is one sentence that names the field, its value and the rule.
 import math
 from typing import Any
 
+import numpy as np
+
 
 def require(condition: bool, message: str) -> None:
     """Raises ValueError with the message unless the condition holds."""
@@ -14,17 +16,25 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_positive(config: Any, *names: str) -> None:
-    """The named fields are finite numbers above 0."""
+    """The named fields are finite numbers above 0, and of 32 bits."""
     for name in names:
         value = getattr(config, name)
         require(0 < value < math.inf, f"{name}={value}: must be greater than 0, and finite")
+        require_32_bits(name, value)
 
 
 def require_not_negative(config: Any, *names: str) -> None:
-    """The named fields are finite numbers of at least 0."""
+    """The named fields are finite numbers of at least 0, and of 32 bits."""
     for name in names:
         value = getattr(config, name)
         require(0 <= value < math.inf, f"{name}={value}: must be at least 0, and finite")
+        require_32_bits(name, value)
+
+
+def require_32_bits(name: str, value: float | int) -> None:
+    """Of a number that is not negative: whole numbers are int32 on devices, others float32."""
+    highest = 2**31 - 1 if isinstance(value, int) else float(np.finfo(np.float32).max)
+    require(value <= highest, f"{name}={value}: must be at most {highest:.10g}")
 
 
 def require_one_of(config: Any, name: str, allowed: tuple[str, ...]) -> None:

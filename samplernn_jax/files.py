@@ -22,6 +22,26 @@ def replace_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def check_folder(name: str, folder: Path) -> None:
+    """Looks whether there is a folder, or can be one, without making it.
+
+    Args:
+        name: what the user calls it, for the message.
+        folder: the folder.
+
+    Raises:
+        ValueError: a file or a broken link is there, or where a folder above it must be.
+    """
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return
+        if path.is_symlink() or path.exists():
+            what = "a file" if path.exists() else "a link to nothing"
+            raise ValueError(
+                f"{name}={folder}: must be a folder or a new one, but {path} is {what}"
+            )
+
+
 def make_folder(name: str, folder: Path) -> None:
     """Makes a folder if it is not there, before long work whose results go into it.
 

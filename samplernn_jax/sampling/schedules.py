@@ -13,7 +13,7 @@ import numpy as np
 from annotated_types import Len, MinLen
 from jaxtyping import Array, Float
 
-from samplernn_jax.fields import require
+from samplernn_jax.fields import require, require_32_bits
 from samplernn_jax.reading import read_json
 
 
@@ -79,6 +79,7 @@ def points(
     schedules = [x if isinstance(x, Schedule) else Schedule((0.0,), (float(x),)) for x in each]
     for value in itertools.chain.from_iterable(schedule.values for schedule in schedules):
         require(holds(value), f"{name}={value:g}: must be {rule}")
+        require_32_bits(name, float(value))
     length = max(len(schedule.values) for schedule in schedules)
     return Points(
         np.array([_stretched(schedule.times_s, length) for schedule in schedules], np.float32),

@@ -12,12 +12,15 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.files import check_folder
 from samplernn_jax.parallel import (
     check_batch_size,
     is_first_process,
     make_mesh,
     wait_for_all,
 )
+from samplernn_jax.sampling.output import check_size
+from samplernn_jax.sizes import check_generation, check_training
 from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.checkpoint import Checkpoints, recover
 from samplernn_jax.training.interruption import Request
@@ -46,8 +49,10 @@ def train(
         Interrupted: a signal, or the time that it was given, ended the run; where it was is saved.
     """
     request = Request(config.train.max_hours * 3600 or math.inf)
+    check_folder("workdir", path)
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    check_training(config, mesh.size, plan.memory_of_device(mesh))
     config = _with_absolute_data_path(config)
     workdir = Workdir(path)
     workdir.check_same_config(config)
@@ -60,7 +65,7 @@ def train(
     wait_for_all("the corpus is there")
     dataset = open_dataset(data_path, config.data)
     workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
-    _check_sample_length(config, dataset)
+    _check_samples(config, workdir, dataset, plan.memory_of_device(mesh))
     if is_first_process():
         workdir.write_info(RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported))
     for line in plan.describe(config, dataset, mesh):
@@ -86,6 +91,7 @@ def print_plan(config: ExperimentConfig, report: Report) -> None:
     """
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    check_training(config, mesh.size, plan.memory_of_device(mesh))
     if not is_first_process():
         report = _silently
     with tempfile.TemporaryDirectory() as folder:
@@ -126,10 +132,15 @@ def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
     )
 
 
-def _check_sample_length(config: ExperimentConfig, dataset: Dataset) -> None:
-    shortest_s = 1 / dataset.sample_rate_hz
-    if config.sample.duration_s < shortest_s:
+def _check_samples(
+    config: ExperimentConfig, workdir: Workdir, dataset: Dataset, limit_bytes: int | None
+) -> None:
+    """Raises ValueError where what is to be generated is nothing, or has no room."""
+    sample, rate, shortest_s = config.sample, dataset.sample_rate_hz, 1 / dataset.sample_rate_hz
+    if sample.duration_s < shortest_s:
         raise ValueError(
-            f"sample.duration_s={config.sample.duration_s}: must be at least one sample, "
-            f"{shortest_s:g}"
+            f"sample.duration_s={sample.duration_s}: must be at least one sample, {shortest_s:g}"
         )
+    num_samples = round(sample.duration_s * rate)
+    check_size(workdir.path, sample.num_sequences, num_samples, rate, "wav16", normalize=False)
+    check_generation(config.model, sample.num_sequences, num_samples, limit_bytes)
