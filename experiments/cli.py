@@ -38,8 +38,10 @@ def run(main: Callable[[], None], usage: str) -> None:
     give_cpu_devices_threads()
     try:
         main()
-        _flush()
+        sys.stdout.flush()
     except OSError as error:
+        if error.filename is None and not _flushes():
+            _fail(f"standard output: cannot be written ({error.strerror})")
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:
         _fail(str(error))
@@ -63,17 +65,14 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _flush() -> None:
-    """Writes what is still to be written.
-
-    Raises:
-        ValueError: that is not possible.
-    """
+def _flushes() -> bool:
+    """Whether what was printed can be written; otherwise it is dropped, for Python tries again."""
     try:
         sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own attempt
-        raise ValueError(f"standard output: cannot be written ({error.strerror})") from error
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _keep_compiled_programs() -> None:
