@@ -120,6 +120,8 @@ def memory_of_device(mesh: Mesh) -> int | None:
     """Bytes of a device; CPU devices share what the machine has."""
     devices = mesh.local_mesh.devices.flat
     if devices[0].platform == "cpu":
+        if not hasattr(os, "sysconf"):  # on Windows
+            return None
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(devices)
     stats: dict[str, Any] = devices[0].memory_stats() or {}
     return stats.get("bytes_limit")
