@@ -31,8 +31,11 @@ from jax.experimental.compilation_cache import compilation_cache
 from experiments import cli
 from samplernn_jax.config import ExperimentConfig, ModelConfig
 from samplernn_jax.data import benchmark as data_benchmark
+from samplernn_jax.parallel import make_mesh
 from samplernn_jax.sampling import benchmark as sampling_benchmark
+from samplernn_jax.sizes import check_generation, check_training
 from samplernn_jax.training import benchmark as training_benchmark
+from samplernn_jax.training.plan import memory_of_device
 
 _SAMPLE_RATE_HZ = 16_000
 """What real time is, for sample."""
@@ -71,6 +74,12 @@ _HOURS = flags.DEFINE_float(
 
 def main() -> None:
     """Measures, then prints the figures."""
+    cli.refuse_unless(_WHAT.value == "data", "needs --what=data", "data_path", "hours")
+    cli.refuse_unless(_WHAT.value != "data", "does not go with --what=data", "recipe")
+    cli.refuse_unless(_WHAT.value != "sample", "does not go with --what=sample", "seq_len")
+    for flag, longest in ((_SECONDS, 3600), (_HOURS, 10_000)):
+        if not 0 < flag.value <= longest:
+            raise ValueError(f"{flag.name}={flag.value}: must be at most {longest}")
     if _WHAT.value == "data":
         results = [_data()]
     elif _WHAT.value == "train":
@@ -93,13 +102,10 @@ def _data() -> dict[str, Any]:
             data_benchmark.make_dataset(path, _HOURS.value)
         else:
             path = Path(_DATA_PATH.value)
-        result = data_benchmark.measure(
-            path,
-            _BATCH_SIZE.value or 128,
-            _SEQ_LEN.value or 512,
-            ModelConfig(frame_sizes=(2, 8)),
-            _SECONDS.value,
-        )
+        model, batch_size = ModelConfig(frame_sizes=(2, 8)), _BATCH_SIZE.value or 128
+        seq_len = _SEQ_LEN.value or 512
+        check_generation(model, batch_size, seq_len, memory_of_device(make_mesh()), "batch_size")
+        result = data_benchmark.measure(path, batch_size, seq_len, model, _SECONDS.value)
     print(
         f"{result['hours']:.1f} hours opened in {result['open_s']:.3f} s; "
         f"{result['samples_per_s'] / 1e6:.1f} million samples per second, "
@@ -118,6 +124,7 @@ def _recipe(name: str) -> dict[str, Any]:
 
 def _sample(name: str, batch_size: int) -> dict[str, Any]:
     model = ExperimentConfig.from_mapping(_recipe(name)).model
+    check_generation(model, batch_size, 1, memory_of_device(make_mesh()), "batch_size")
     with tempfile.TemporaryDirectory() as cache:  # so that the first compilation is one
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -143,7 +150,9 @@ def _train(name: str) -> dict[str, Any]:
         values["data"]["batch_size"] = _BATCH_SIZE.value
     if _SEQ_LEN.value:
         values["data"]["seq_len"] = _SEQ_LEN.value
-    result = training_benchmark.measure(ExperimentConfig.from_mapping(values), _SECONDS.value)
+    config, mesh = ExperimentConfig.from_mapping(values), make_mesh()
+    check_training(config, mesh.size, memory_of_device(mesh))
+    result = training_benchmark.measure(config, _SECONDS.value)
     print(
         f"{name}, batch {result['batch_size']} x {result['seq_len']} on {result['devices']}: "
         f"{result['seconds_per_step']:.3f} s per step, {result['samples_per_s']:,.0f} samples/s, "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import jax
+import ml_collections
 from absl import flags, logging
 
 from samplernn_jax.parallel import give_cpu_devices_threads
@@ -28,9 +29,7 @@ def run(main: Callable[[], None], usage: str) -> None:
             traceback.
         usage: printed by --help above the flags; the docstring of the command's module.
     """
-    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     logging.set_verbosity(logging.FATAL)  # orbax tells much that no user asked for
     if not {"--help", "-h"}.isdisjoint(sys.argv):  # before absl asks for what is required
         print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
@@ -40,7 +39,10 @@ def run(main: Callable[[], None], usage: str) -> None:
     give_cpu_devices_threads()
     try:
         main()
+        sys.stdout.flush()
     except OSError as error:
+        if error.filename is None and not _flushes():
+            _fail(f"standard output: cannot be written ({error.strerror})", error)
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
     except ValueError as error:
         _fail(str(error), error)
@@ -59,6 +61,27 @@ def run(main: Callable[[], None], usage: str) -> None:
         end_all(error, f"{type(error).__name__}: {_one_line(str(error))}", 1)
         raise
     leave()
+
+
+def _prepare_streams() -> None:
+    """Makes sure that what is printed can be written; a stream that was closed at start is None."""
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stdout is None:
+        _fail("standard output is closed, must be a terminal, a pipe or a file such as /dev/null")
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flushes() -> bool:
+    """Whether what was printed can be written; otherwise it is dropped, for Python tries again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _keep_compiled_programs() -> None:
@@ -91,16 +114,64 @@ def refuse_unless(condition: bool, why: str, *names: str) -> None:
             raise ValueError(f"{name}={flags.FLAGS[name].value}: {why}")
 
 
+class RecipeParser(flags.ArgumentParser):
+    """Runs a recipe, whose mistakes are told with their line: it is a program."""
+
+    def __init__(self, parser: flags.ArgumentParser) -> None:
+        """Wraps the parser of `config_flags`."""
+        self._parser = parser
+
+    def parse(self, path: str) -> ml_collections.ConfigDict:
+        """What the `get_config` of the file gives.
+
+        Raises:
+            flags.Error: there is no such file, the program fails, or it gives something else.
+        """
+        file = path.split(":", 1)[0]
+        if not Path(file).is_file():
+            raise flags.Error(f"config={file}: must be a recipe, such as the files in configs/")
+        try:
+            config = self._parser.parse(path)
+            getattr(config, "lock", None)  # raises an OSError that was put off
+        except (Exception, SystemExit) as error:
+            raise flags.Error(f"config={_where_it_failed(error, file)}") from error
+        if not isinstance(config, ml_collections.ConfigDict):
+            kind = type(config).__name__
+            raise flags.Error(f"config={file}: get_config() returns {kind}, must return ConfigDict")
+        return config
+
+
+def _where_it_failed(error: BaseException, file: str) -> str:
+    """The file, the line and the error of a recipe."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f"{file}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame, line in reversed([*traceback.walk_tb(cause.__traceback__)]):
+            if frame.f_code.co_filename == file:
+                return f"{file}, line {line}: {type(cause).__name__}: {cause}"
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    first = causes[-1]
+    if isinstance(first, AttributeError) and first.name == "get_config":
+        return f"{file}: must define get_config()"
+    return f"{file}: {type(first).__name__}: {first}"
+
+
 @contextlib.contextmanager
 def config_mistakes() -> Iterator[None]:
     """Ends the program with a sentence where ml_collections refuses a --config flag."""
     try:
         yield
+    except flags.Error:
+        raise
     except (AttributeError, KeyError) as error:
         reason = str(error.args[0]).replace("\\n", " ").replace("\\'", "'").strip("\"'")
         _fail(f"--config: there is no such field, {reason}")
-    except (TypeError, OSError, SyntaxError) as error:
-        _fail(f"--config: {error}")
+    except (TypeError, ValueError, IndexError) as error:
+        reason, *no_name = str(error).split(": SyntaxError(")
+        _fail(f"--config: {reason}" + (" as the name of a field" if no_name else ""))
 
 
 def _parse() -> None:

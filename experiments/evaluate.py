@@ -26,6 +26,7 @@ from samplernn_jax.config import NORMALIZATIONS, ExperimentConfig
 from samplernn_jax.data.baselines import baselines, bigram_counts
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.data.opening import open_dataset
+from samplernn_jax.fields import require_32_bits
 from samplernn_jax.parallel import (
     check_batch_size,
     make_mesh,
@@ -34,8 +35,10 @@ from samplernn_jax.parallel import (
 from samplernn_jax.processes import is_first_process
 from samplernn_jax.sampling import scores
 from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sizes import check_evaluation
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
+from samplernn_jax.training.plan import memory_of_device
 from samplernn_jax.training.workdir import Workdir
 
 _DECIMALS = 6
@@ -85,6 +88,7 @@ def main() -> None:
 def _score() -> None:
     if not 0 < _AUDIO_GAIN.value < math.inf:
         raise ValueError(f"audio_gain={_AUDIO_GAIN.value}: must be greater than 0, and finite")
+    require_32_bits("audio_gain", _AUDIO_GAIN.value)
     generator = Generator.from_workdir(_WORKDIR.value, _STEP.value)
     rate, files = generator.sample_rate_hz, []
     for path in _AUDIO.value:
@@ -116,6 +120,7 @@ def _evaluate() -> None:
         )
     config = _as_asked(info.config)
     check_batch_size(mesh, config.data.batch_size)
+    check_evaluation(config, mesh.size, memory_of_device(mesh))
     path = Path(_DATA_PATH.value or workdir.data_path(config))
     dataset = open_dataset(path, config.data)
     if dataset.sample_rate_hz != info.sample_rate_hz:

@@ -14,7 +14,7 @@ from absl import flags
 
 from experiments import cli
 from samplernn_jax.config import Q_TYPES, DataConfig, ExperimentConfig
-from samplernn_jax.files import new_folder
+from samplernn_jax.files import check_folder, new_folder
 from samplernn_jax.interop import theano
 from samplernn_jax.training.checkpoint import save_imported
 from samplernn_jax.training.workdir import RunInfo, Workdir
@@ -40,6 +40,7 @@ _LEARN_H0 = flags.DEFINE_bool(
 
 def main() -> None:
     """Imports, then says what there is."""
+    check_folder("workdir", Path(_WORKDIR.value))
     model, params = theano.load(
         _PATH.value, _Q_TYPE.value, _INDEPENDENT_PREDS.value, _LEARN_H0.value
     )

@@ -26,13 +26,13 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import cli
-from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
+from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
 from samplernn_jax.data.named import recipes
 from samplernn_jax.data.preparation import recordings, report
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
 from samplernn_jax.data.preparation.staging import Progress
-from samplernn_jax.files import check_local
+from samplernn_jax.files import check_folder, check_local
 
 _DEFAULT = BuildSettings()
 
@@ -136,6 +136,7 @@ def main() -> None:
     if not (_OUTPUT.value and (_INPUT.value or _DATASET.value)):
         raise ValueError("--output and --input (or --dataset) must be given, or --describe")
     output = _path(_OUTPUT.value)
+    check_folder("output", output)
     with _Bars() as progress:
         prepare = _named if _DATASET.value else _recordings
         found, settings = prepare(output, progress)
@@ -196,7 +197,7 @@ def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSet
 
 
 def _describe(path: Path) -> None:
-    dataset, info = Dataset.open(path), read_info(path)
+    dataset, info = Dataset.open(path), read_info(path, PreparedInfo)
     print(report.table(info), "", report.histogram(info), "", sep="\n")
     damaged = damaged_files(path)
     if damaged:

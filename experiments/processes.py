@@ -31,7 +31,23 @@ def join() -> None:
             raise ValueError(
                 f"coordinator={coordinator}: num_processes and process_id go with HOST:PORT only"
             )
-    elif not all(given):
-        raise ValueError(f"coordinator={coordinator}: needs num_processes and process_id")
+    else:
+        _check_address(coordinator)
+        if not all(given):
+            raise ValueError(f"coordinator={coordinator}: needs num_processes and process_id")
+        if _PROCESS_ID.value >= _NUM_PROCESSES.value:
+            raise ValueError(
+                f"process_id={_PROCESS_ID.value}: must be less than "
+                f"num_processes={_NUM_PROCESSES.value}"
+            )
     if coordinator is not None:
         join_processes(coordinator, _NUM_PROCESSES.value, _PROCESS_ID.value)
+
+
+def _check_address(coordinator: str) -> None:
+    host, _, port = coordinator.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and 1 <= int(port) < 2**16):
+        raise ValueError(
+            f"coordinator={coordinator}: must be HOST:PORT of process 0, with a port from 1 to "
+            "65535, or auto"
+        )

@@ -19,7 +19,6 @@ plays for ever. Ctrl-C ends it, with --save_state=FILE so that --resume_state=FI
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import itertools
 import operator
@@ -404,7 +403,7 @@ def _play(generator: Generator) -> None:
                 stream,
                 pipe,
                 _ENCODING.value == "wav16",
-                pipe.seekable() and not fcntl.fcntl(pipe, fcntl.F_GETFL) & os.O_APPEND,
+                pipe.seekable() and not _appends(pipe.fileno()),
                 num_samples,
                 lambda: request.is_due(range(0)),
             )
@@ -416,6 +415,15 @@ def _play(generator: Generator) -> None:
     if request.exit_code:
         raise Interrupted(told, request.exit_code)
     print(told, file=sys.stderr)
+
+
+def _appends(file: int) -> bool:
+    """Whether what is written goes to the end of the file, wherever that is."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows, which does not tell
+        return True
+    return bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND)
 
 
 def _saved(stream: Stream) -> str:

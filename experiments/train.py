@@ -35,6 +35,7 @@ with cli.config_mistakes():
     _CONFIG = config_flags.DEFINE_config_file(
         "config", str(_DEMO), "Recipe to train; the files in configs/ say what each is for."
     )
+flags.FLAGS["config"].parser = cli.RecipeParser(flags.FLAGS["config"].parser)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run. Default: runs/ and the name of the recipe."
 )
@@ -51,9 +52,7 @@ flags.adopt_module_key_flags(processes)
 
 def main() -> None:
     """Trains, then says what there is to look at and what to do next."""
-    recipe = Path(flags.FLAGS["config"].config_filename)
-    if not recipe.is_file():
-        raise ValueError(f"config={recipe}: must be a recipe, such as the files in configs/")
+    recipe = Path(flags.FLAGS["config"].config_filename.split(":", 1)[0])
     workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
     processes.join()
     config = ExperimentConfig.from_mapping(_with_imported_model(_CONFIG.value.to_dict(), workdir))

@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import ml_collections
 
 from samplernn_jax.fields import (
-    build,
     require,
+    require_32_bits,
     require_not_negative,
     require_one_of,
     require_positive,
 )
 from samplernn_jax.files import check_local
+from samplernn_jax.reading import build
 
 RNN_TYPES = ("gru", "lstm")
 DTYPES = ("float32", "bfloat16")
@@ -30,6 +31,8 @@ NORMALIZATIONS = ("dataset", "legacy")
 MAX_SEED = 2**31
 MAPS = ("shard_map", "pmap")
 SCHEDULES = ("constant", "cosine", "exponential")
+MAX_Q_LEVELS = 2**16
+MAX_LAYERS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +56,14 @@ class ModelConfig:
         frame_sizes: frame size of tiers 2, 3, ... K, from the bottom up, in samples. Each is a
             multiple of the one below. () is the 1-tier baseline, an RNN over samples.
         dim: width of every tier.
-        n_rnn: stacked RNN layers in each tier that has an RNN.
+        n_rnn: stacked RNN layers in each tier that has an RNN; at most 200 layers in all.
         rnn_type: "gru" or "lstm".
         skip_conn: Graves-style skip connections between stacked layers (needs n_rnn > 1).
         learn_h0: train the initial RNN states; False keeps them as they are, which is zero in a
             model that was not imported.
         weight_norm: weight normalization of every linear map.
         emb_size: size of the embedding of a token; 0 means one-hot.
-        q_levels: number of quantization levels.
+        q_levels: number of quantization levels, at most 65,536.
         q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
         dtype: of the factors of all matrix products, "float32" or "bfloat16"; parameters, states,
             everything between the products and the loss are float32 in any case.
@@ -94,8 +97,10 @@ class ModelConfig:
                 above % below == 0,
                 f"frame_sizes={sizes}: each must be a multiple of the one below",
             )
+        require_32_bits("frame_sizes", max(sizes, default=1))
         require_positive(self, "dim", "n_rnn")
         require_not_negative(self, "emb_size")
+        _check_num_layers(f"n_rnn={self.n_rnn}", self.n_rnn * max(1, len(sizes)))
         require_one_of(self, "rnn_type", RNN_TYPES)
         require_one_of(self, "dtype", DTYPES)
         require_one_of(self, "matmul_precision", MATMUL_PRECISIONS)
@@ -159,6 +164,7 @@ class WaveNetConfig:
         require_positive(self, "num_blocks", "layers_per_block", "dim")
         layers = self.layers_per_block
         require(layers <= 20, f"layers_per_block={layers}: must be at most 20")
+        _check_num_layers(f"num_blocks={self.num_blocks}", self.num_blocks * layers)
         require_one_of(self, "output_activation", OUTPUT_ACTIVATIONS)
         require_one_of(self, "matmul_precision", MATMUL_PRECISIONS)
         _check_quantization(self)
@@ -191,8 +197,20 @@ def _check_quantization(model: ArchitectureConfig) -> None:
     require_one_of(model, "q_type", Q_TYPES)
     require(model.q_levels >= 2, f"q_levels={model.q_levels}: must be at least 2")
     require(
+        model.q_levels <= MAX_Q_LEVELS,
+        f"q_levels={model.q_levels}: must be at most {MAX_Q_LEVELS}, as audio has 16 bits",
+    )
+    require(
         model.q_type == "linear" or model.q_levels == 256,
         f"q_levels={model.q_levels}: must be 256 with q_type={model.q_type!r}",
+    )
+
+
+def _check_num_layers(field: str, num_layers: int) -> None:
+    require(
+        num_layers <= MAX_LAYERS,
+        f"{field}: makes {num_layers} layers in all tiers or blocks, must be at most {MAX_LAYERS}, "
+        "as each is compiled on its own",
     )
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
+
+from samplernn_jax.reading import read_json
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """Of an address; the drives of Windows have one letter only. Path makes one slash of two."""
@@ -43,6 +46,28 @@ def replace_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Looks whether there is a folder, or can be one, without making it.
+
+    Args:
+        name: what the user calls it, for the message.
+        folder: the folder.
+
+    Raises:
+        ValueError: a file or a broken link is there, or where a folder above it must be, or it is
+            an address.
+    """
+    check_local(name, folder)
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return
+        if path.is_symlink() or path.exists():
+            what = "a file" if path.exists() else "a link to nothing"
+            raise ValueError(
+                f"{name}={folder}: must be a folder or a new one, but {path} is {what}"
+            )
 
 
 def make_folder(name: str, folder: Path) -> None:
@@ -106,8 +131,8 @@ def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
         raise ValueError(f"{what}: is in use by {_holder(folder)}") from error
     try:
         since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-        facts = {"host": socket.gethostname(), "process": os.getpid(), "since": since}
-        write_json(holder_file(folder), {**facts, "token": token})
+        holder = Holder(host=socket.gethostname(), process=os.getpid(), since=since, token=token)
+        write_json(holder_file(folder), holder)
         yield
     finally:
         holder_file(folder).unlink(missing_ok=True)
@@ -119,12 +144,32 @@ def holder_file(folder: Path) -> Path:
     return folder / ".lock.json"
 
 
+class Holder(TypedDict):
+    """Who has a folder."""
+
+    host: str
+    process: int
+    since: str
+    token: str
+
+
+def read_holder(folder: Path) -> Holder:
+    """Who has a folder, if anybody has.
+
+    Raises:
+        OSError: nobody has.
+        ValueError: what says so is damaged.
+    """
+    holder: Holder = read_json(holder_file(folder), Holder)
+    return holder
+
+
 def _holder(folder: Path) -> str:
     try:
-        facts = json.loads(holder_file(folder).read_text(encoding="utf-8"))
-        return f"process {facts['process']} on {facts['host']} since {facts['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
+        holder = read_holder(folder)
+    except (OSError, ValueError):  # it has only just begun
         return "another process"
+    return f"process {holder['process']} on {holder['host']} since {holder['since']}"
 
 
 def remove_if_unused(folder: Path) -> None:

@@ -37,7 +37,7 @@ BAD = {
         "q_type='a-law': the original has no a-law"
     ),
     "data.batch_size=0": "batch_size=0: must be greater than 0",
-    "data.path=3": "config.data.path=3: must be str",
+    "data.path=3": "config.data.path=3: must be text",
     "data.synthetic_minutes=0.2": "synthetic_minutes=0.2: must be 0, or from 1 to 600",
     "data.synthetic_minutes=0.0": "path='': must name a dataset folder",
     "optimizer.independent_preds_weight=0.5": "independent_preds_weight=0.5: needs model.indep",

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.splits import Clip
 from samplernn_jax.data.preparation.writing import Levels, write_split
 from samplernn_jax.data.segments import prefetch, training_segments
+from samplernn_jax.fields import require
 from samplernn_jax.files import new_folder, write_json
 
 _WARM_UP_STEPS = 3
@@ -24,9 +26,15 @@ def make_dataset(path: Path, hours: float) -> None:
     """Writes a dataset of any size quickly: one melody again and again, at 16 kHz, in 8 s clips.
 
     Raises:
-        ValueError: `path` exists.
+        ValueError: `path` exists, or the disk has too little room.
     """
     settings = BuildSettings()
+    needed, free = hours * 3600 * settings.sample_rate_hz * 2, shutil.disk_usage(path.parent).free
+    require(
+        needed < free,
+        f"hours={hours:g}: take {needed / 1e9:,.3g} GB, must be less than the {free / 1e9:,.3g} GB "
+        f"that are free in {path.parent}",
+    )
     melody = np.tile(synthetic.melody(np.random.default_rng(0)), 4)[: settings.clip_len]
     num_clips = max(3, round(hours * 3600 / settings.clip_s))
     held_out = max(1, round(settings.held_out * num_clips))

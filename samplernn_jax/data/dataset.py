@@ -15,17 +15,106 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
 import numpy as np
 from jaxtyping import Int16, Int32, Int64
+from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from typing_extensions import TypedDict
 
 from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.fields import require
 from samplernn_jax.files import checksum
 from samplernn_jax.quantization import pcm16_table
+from samplernn_jax.reading import read_array, read_json, typed
 
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = 2
+
+_HIGHEST_RATE_HZ = 192_000
+
+
+class ShardInfo(TypedDict):
+    """What dataset.json says of a shard."""
+
+    file: str
+    num_samples: PositiveInt
+    sha256: str
+
+
+class SplitInfo(TypedDict):
+    """What dataset.json says of a split."""
+
+    num_clips: PositiveInt
+    num_samples: PositiveInt
+    num_recordings: NotRequired[PositiveInt]
+    lengths_sha256: NotRequired[str]
+    shards: Annotated[list[ShardInfo], Field(min_length=1)]
+
+
+class SplitInfos(TypedDict):
+    """What dataset.json says of the splits."""
+
+    train: SplitInfo
+    valid: SplitInfo
+    test: SplitInfo
+
+
+class DatasetInfo(TypedDict):
+    """What of dataset.json a dataset is opened by."""
+
+    version: int
+    sample_rate_hz: Annotated[int, Field(ge=1, le=_HIGHEST_RATE_HZ)]
+    splits: SplitInfos
+
+
+_NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+
+
+def _not_all_zero(counts: list[int]) -> list[int]:
+    require(any(counts), "must not be all zero")
+    return counts
+
+
+class AudioFacts(TypedDict):
+    """What dataset.json says of the audio, in terms of full scale."""
+
+    read_s: _NotNegative
+    silence_s: _NotNegative
+    short_s: _NotNegative
+    clipped: _NotNegative
+    peak: _NotNegative
+    rms: _NotNegative
+    over: _NotNegative
+    bands: Annotated[list[NonNegativeInt], AfterValidator(_not_all_zero)]
+
+
+class Remark(TypedDict):
+    """Why a recording was passed over, or ends early."""
+
+    recording: str
+    reason: str
+
+
+class SettingsInfo(TypedDict):
+    """The settings that a description names."""
+
+    gain: str
+
+
+class PreparedInfo(DatasetInfo):
+    """What of dataset.json a dataset is described by, and told from another."""
+
+    settings: SettingsInfo
+    source_digest: str
+    split_by: Literal["recording", "clip", "given"]
+    gain: FiniteFloat | None
+    audio: AudioFacts
+    num_recordings: NonNegativeInt
+    num_ignored: NonNegativeInt
+    rejected: list[Remark]
+    damaged: list[Remark]
+    warnings: list[str]
 
 
 class Split(abc.ABC):
@@ -122,10 +211,7 @@ class Dataset:
             ValueError: the folder is no dataset, or a file of it is missing or truncated.
         """
         info = read_info(path)
-        try:
-            splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{info_file(path)}: is damaged; prepare it again") from error
+        splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
         content = json.dumps([info["sample_rate_hz"], info["splits"]], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()
         return cls(info["sample_rate_hz"], splits, digest)
@@ -157,46 +243,50 @@ def damaged_files(path: Path) -> list[str]:
     Raises:
         ValueError: the folder is no dataset.
     """
-    recorded = {}
-    for name, split in read_info(path)["splits"].items():
-        recorded[lengths_file(path, name)] = split["lengths_sha256"]
-        recorded |= {path / shard["file"]: shard["sha256"] for shard in split["shards"]}
+    recorded, splits = {}, read_info(path)["splits"]
+    for name in SPLITS:
+        if "lengths_sha256" in splits[name]:
+            recorded[lengths_file(path, name)] = splits[name]["lengths_sha256"]
+        for shard in splits[name]["shards"]:
+            recorded[_file_of_shard(path, shard)] = shard["sha256"]
     return [file.name for file, sha256 in recorded.items() if checksum(file) != sha256]
 
 
-def read_info(path: Path) -> dict[str, Any]:
+def read_info(path: Path, kind: Any = DatasetInfo) -> Any:
     """The content of dataset.json.
 
+    Args:
+        path: folder of the dataset.
+        kind: what must be in it, `DatasetInfo` or `PreparedInfo`; what else is there stays.
+
     Raises:
-        ValueError: the folder is no dataset, or of another version.
+        ValueError: the folder is no dataset, or of another version, or a field breaks its rule.
     """
+    file = info_file(path)
     try:
-        info = json.loads(info_file(path).read_text(encoding="utf-8"))
+        info = read_json(file, dict[str, Any])
     except OSError as error:
         raise ValueError(
             f"data.path={path}: no dataset there (no dataset.json); experiments.prepare makes one"
         ) from error
     except ValueError as error:
-        raise ValueError(f"{info_file(path)}: is damaged ({error}); prepare it again") from error
-    if not isinstance(info, dict) or info.get("version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{info_file(path)}: must have version {FORMAT_VERSION}; prepare the dataset again"
-        )
-    if not {"sample_rate_hz", "splits"} <= info.keys():
-        raise ValueError(f"{info_file(path)}: is damaged, fields are missing; prepare it again")
-    return info
+        raise ValueError(f"{error}; prepare the dataset again") from error
+    if info.get("version") != FORMAT_VERSION:
+        raise ValueError(f"{file}: must have version {FORMAT_VERSION}; prepare the dataset again")
+    return typed(kind, info, str(file), separator=": ")
 
 
-def _open_split(path: Path, name: str, expected: dict[str, Any]) -> PcmSplit:
+def _open_split(path: Path, name: str, expected: SplitInfo) -> PcmSplit:
     try:
         shards = [
             # A plain array on the mapped file: memmap's own indexing takes microseconds.
-            np.asarray(np.memmap(path / Path(shard["file"]).name, dtype="<i2", mode="r"))
+            np.asarray(np.memmap(_file_of_shard(path, shard), dtype="<i2", mode="r"))
             for shard in expected["shards"]
         ]
-        lengths = np.load(lengths_file(path, name), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        lengths = np.array(read_array(lengths_file(path, name)))
+    except (OSError, ValueError) as error:
         raise ValueError(f"data.path={path}: split {name} cannot be read ({error})") from error
+    _check_lengths(lengths_file(path, name), lengths)
     sizes = [
         (path / recorded["file"], len(shard), recorded["num_samples"])
         for shard, recorded in zip(shards, expected["shards"], strict=True)
@@ -204,11 +294,30 @@ def _open_split(path: Path, name: str, expected: dict[str, Any]) -> PcmSplit:
     for file, found, recorded in (
         *sizes,
         (lengths_file(path, name), len(lengths), expected["num_clips"]),
-        (lengths_file(path, name), int(lengths.sum()), expected["num_samples"]),
+        (lengths_file(path, name), sum(lengths.tolist()), expected["num_samples"]),
     ):
         if found != recorded:
             raise ValueError(
                 f"{file}: is truncated or damaged, it counts {found} where dataset.json says "
                 f"{recorded}; prepare the dataset again"
             )
+    if not np.isin(np.cumsum([len(shard) for shard in shards]), np.cumsum(lengths)).all():
+        raise ValueError(
+            f"{lengths_file(path, name)}: is of other shards, as a clip goes over the end of one; "
+            "prepare the dataset again"
+        )
     return PcmSplit(name, lengths, shards)
+
+
+def _file_of_shard(path: Path, shard: ShardInfo) -> Path:
+    """Where a shard is, which is in the folder whatever dataset.json says."""
+    return path / Path(shard["file"]).name
+
+
+def _check_lengths(file: Path, lengths: np.ndarray) -> None:
+    if lengths.ndim != 1 or lengths.dtype != np.int64:
+        raise ValueError(
+            f"{file}: holds {lengths.dtype} {list(lengths.shape)}, must be int64 [num_clips]"
+        )
+    if lengths.min(initial=1) < 1:
+        raise ValueError(f"{file}: holds a length of {lengths.min()}, must be greater than 0")

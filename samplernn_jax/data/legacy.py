@@ -27,6 +27,7 @@ from jaxtyping import Float, Float64, Int32
 
 from samplernn_jax.config import ArchitectureConfig, DataConfig
 from samplernn_jax.data.dataset import SPLITS, Dataset, Split
+from samplernn_jax.reading import read_array
 
 SAMPLE_RATE_HZ = 16_000
 _SHUFFLE_SEED = 123
@@ -160,11 +161,9 @@ def _find(path: Path, split: str) -> Path:
 
 def _open_clips(file: Path) -> Float[np.ndarray, "clips samples"]:
     try:
-        clips = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read ({error})") from error
-    if not isinstance(clips, np.ndarray):
-        raise ValueError(f"{file}: holds several arrays, must hold one")
+        clips = read_array(file)
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
     if clips.ndim != 2 or clips.dtype.kind != "f" or clips.shape[1] == 0:
         raise ValueError(
             f"{file}: holds {clips.dtype} {list(clips.shape)}, must be float [clips, samples]"

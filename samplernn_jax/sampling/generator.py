@@ -17,14 +17,16 @@ from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
 from samplernn_jax.fields import require
 from samplernn_jax.model import Params
-from samplernn_jax.parallel import mesh_of_rows, pad_rows, replicate, shard_rows
+from samplernn_jax.parallel import make_mesh, mesh_of_rows, pad_rows, replicate, shard_rows
 from samplernn_jax.sampling import scores
-from samplernn_jax.sampling.decode import DecodeState
+from samplernn_jax.sampling.decode import DecodeState, start
 from samplernn_jax.sampling.fold import fold
 from samplernn_jax.sampling.priming import Heard, PromptLike, hear, initial_state
 from samplernn_jax.sampling.schedules import Points, Setting, points
+from samplernn_jax.sampling.snapshots import LONGEST_BLOCK, Snapshot, load_snapshot
 from samplernn_jax.sampling.strategies import Strategy
-from samplernn_jax.sampling.stream import Audio, Snapshot, Stream, Voice, load_snapshot
+from samplernn_jax.sampling.stream import Audio, Stream, Voice
+from samplernn_jax.sizes import check_generation
 from samplernn_jax.training.workdir import Workdir
 
 _BLOCK_S = 0.25
@@ -33,9 +35,6 @@ _BLOCK_S = 0.25
 Long enough that a block's overhead is not felt, and short enough that it does not matter that the
 last one is decoded to its end.
 """
-
-_LONGEST_BLOCK = 2**22
-"""Samples; a block is in memory."""
 
 
 class Generator:
@@ -125,6 +124,7 @@ class Generator:
             ValueError: an argument breaks its rule; the message names it.
         """
         num_samples, block_s = self.blocks_of(duration_s)
+        self._check_room(num_sequences or 1, num_samples)
         stream = self.stream(
             *(key, num_sequences, block_s, temperature, prompt),
             top_k=top_k,
@@ -179,8 +179,8 @@ class Generator:
         """
         block_len = self.num_samples("block_s", block_s)
         require(
-            block_len <= _LONGEST_BLOCK,
-            f"block_s={block_s:g}: must be at most {_LONGEST_BLOCK / self.sample_rate_hz:g}",
+            block_len <= LONGEST_BLOCK,
+            f"block_s={block_s:g}: must be at most {LONGEST_BLOCK / self.sample_rate_hz:g}",
         )
         prompts = self._hear(prompt)
         if random_state:
@@ -191,6 +191,7 @@ class Generator:
             )
         if num_sequences is None:
             num_sequences = max(1, len(prompts))
+        self._check_room(num_sequences, block_len)
         numbers = _numbers(num_sequences, len(prompts), part)
         strategy = jax.tree.map(
             lambda x: x[numbers], _strategy(num_sequences, temperature, top_k, top_p)
@@ -220,8 +221,16 @@ class Generator:
         Raises:
             ValueError: the file is no saved stream, or of another model.
         """
-        path = Path(path)
-        snapshot, block_len = load_snapshot(path, self.fingerprint)
+        one = jax.ShapeDtypeStruct((1, self.config.overlap), np.int32)
+        like = jax.eval_shape(
+            functools.partial(start, self.config),
+            self._params,
+            one,
+            jax.random.split(jax.random.key(0), 1),
+        )
+        snapshot, block_len = load_snapshot(
+            Path(path), self.fingerprint, like, self.config.q_levels
+        )
         return Stream(self._voice(len(snapshot.tokens)), snapshot, block_len)
 
     def score(self, audio: Audio) -> Float32[np.ndarray, "num_sequences num_samples"]:
@@ -279,6 +288,15 @@ class Generator:
             f"{name}={seconds}: must be at least one sample long, and finite",
         )
         return round(seconds * self.sample_rate_hz)
+
+    def _check_room(self, num_sequences: int, num_samples: int) -> None:
+        # Here, because planning reaches all of training.
+        from samplernn_jax.training.plan import memory_of_device
+
+        mesh = make_mesh(self._devices)
+        limit = memory_of_device(mesh)
+        in_all = None if limit is None else limit * mesh.size
+        check_generation(self.config, num_sequences, num_samples, in_all)
 
     def _voice(self, num_sequences: int) -> Voice:
         mesh = mesh_of_rows(num_sequences, self._devices)

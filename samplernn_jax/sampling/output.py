@@ -2,8 +2,7 @@
 
 import contextlib
 import glob
-import json
-import resource
+import math
 import shutil
 import sys
 import time
@@ -13,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
+from typing_extensions import TypedDict
 
 from samplernn_jax import audio, plots
 from samplernn_jax.fields import require
+from samplernn_jax.reading import read_json
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Stream
 
@@ -74,13 +75,23 @@ class Take(NamedTuple):
 
 def check_num_files(num_sequences: int, num_processes: int) -> None:
     """Raises ValueError where `record` could not have so many files open in each process."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = _most_open_files()
     most = (limit - _OTHER_FILES) * num_processes
     require(
-        limit == resource.RLIM_INFINITY or num_sequences <= most,
+        num_sequences <= most,
         f"num_sequences={num_sequences}: must be at most {most}, as a process has all of its files "
         f"open at once and {limit} may be (ulimit -n)",
     )
+
+
+def _most_open_files() -> float | int:
+    """How many files a process may have open at once."""
+    try:
+        import resource
+    except ImportError:  # on Windows, which has other limits
+        return math.inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def check_size(
@@ -136,6 +147,15 @@ def _bytes(size: float | int) -> str:
     return f"{size:,.3g} TB"
 
 
+class _How(TypedDict):
+    """What tells how files were made."""
+
+    flags: dict[str, Any]
+    model_sha256: str
+    settings: dict[str, Any]
+    prompts: dict[str, Any]
+
+
 def check_replaceable(
     path_of_how: Path, how: dict[str, Any], names: Iterable[str], of_no_consequence: Set[str]
 ) -> None:
@@ -156,17 +176,17 @@ def check_replaceable(
                 raise ValueError(f"{path}: is there already; choose another output or seed")
         return
     try:
-        before = json.loads(path_of_how.read_text(encoding="utf-8"))
-        differing = [
-            name
-            for name in sorted({*before["flags"], *how["flags"]} - of_no_consequence)
-            if before["flags"].get(name) != how["flags"].get(name)
-        ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        before = read_json(path_of_how, _How)
+    except ValueError as error:
         raise ValueError(
             f"{path_of_how}: is in the way and does not tell how files were made; choose another "
             "output or seed"
         ) from error
+    differing = [
+        name
+        for name in sorted({*before["flags"], *how["flags"]} - of_no_consequence)
+        if before["flags"].get(name) != how["flags"].get(name)
+    ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
     require(
         not differing,
         f"{path_of_how}: is of files with the same names, which were made with another "

@@ -2,18 +2,19 @@
 
 import dataclasses
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from pydantic import Field
 
-from samplernn_jax.fields import require
+from samplernn_jax.fields import require, require_32_bits
+from samplernn_jax.reading import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,7 @@ def points(
     schedules = [x if isinstance(x, Schedule) else Schedule((0.0,), (float(x),)) for x in each]
     for value in itertools.chain.from_iterable(schedule.values for schedule in schedules):
         require(holds(value), f"{name}={value:g}: must be {rule}")
+        require_32_bits(name, float(value))
     length = max(len(schedule.values) for schedule in schedules)
     return Points(
         np.array([_stretched(schedule.times_s, length) for schedule in schedules], np.float32),
@@ -88,6 +90,12 @@ def points(
 def _stretched(values: tuple[float, ...], length: int) -> tuple[float, ...]:
     """The last value again and again, which changes nothing of a schedule."""
     return values + values[-1:] * (length - len(values))
+
+
+_Pairs = dict[
+    str,
+    Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(min_length=1)],
+]
 
 
 def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
@@ -101,17 +109,13 @@ def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
         ValueError: it is no such file.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        columns = {
-            name: [tuple(map(float, column)) for column in zip(*pairs, strict=True)]
-            for name, pairs in entries.items()
-        }
-        for name in columns:
+        entries = read_json(path, _Pairs)
+        for name in entries:
             require(name in names, f"{name}: must be one of {', '.join(names)}")
-        return {name: Schedule(*of_name) for name, of_name in columns.items()}
+        return {name: Schedule(*zip(*pairs, strict=True)) for name, pairs in entries.items()}
     except OSError as error:
         raise ValueError(f"schedule={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(
             f'schedule={path}: must be like {{"temperature": [[0, 0.8], [10, 1.1]]}} ({error})'
         ) from error

@@ -9,22 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Float32, Int, Int32, UInt32
+from jaxtyping import Array, Float, Float32, Int, UInt32
 
 from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.fields import require
-from samplernn_jax.files import replace_file
 from samplernn_jax.losses import token_bits
 from samplernn_jax.parallel import Step, map_step, pad_rows, shard_rows
 from samplernn_jax.sampling.decode import DecodeState, advance, decode
 from samplernn_jax.sampling.fold import Folded
-from samplernn_jax.sampling.schedules import Points, at
+from samplernn_jax.sampling.schedules import at
+from samplernn_jax.sampling.snapshots import Snapshot, save_snapshot
 from samplernn_jax.sampling.strategies import Strategy, sample_token
 
 Audio = Float32[np.ndarray, "num_sequences num_samples"]
-
-_FORMAT_VERSION = 2
 
 
 class Voice(NamedTuple):
@@ -43,24 +41,6 @@ class Voice(NamedTuple):
     folded: Folded
     mesh: Mesh
     fingerprint: str
-
-
-class Snapshot(NamedTuple):
-    """What the future of a stream depends on, beside the model; numpy arrays.
-
-    Attributes:
-        numbers: of the sequences; with the key they determine the noise.
-        state: after the last block that was decoded.
-        settings: the `Points` of each setting of the strategy; None for one that is not used.
-        tokens: int32 [num_sequences, ...] that were decoded and not yet taken.
-        bits: float32, theirs.
-    """
-
-    numbers: Int[np.ndarray, " num_sequences"]
-    state: DecodeState
-    settings: Strategy
-    tokens: Int32[np.ndarray, "num_sequences time"]
-    bits: Float32[np.ndarray, "num_sequences time"]
 
 
 class Stream(Iterator[Audio]):
@@ -150,63 +130,8 @@ class Stream(Iterator[Audio]):
         self._fetch()
         tokens, bits = self._joined()
         state = jax.tree.map(lambda x: x[: len(self.numbers)], self._state)
-        carry = state.carry
-        names = carry.items() if isinstance(carry, dict) else enumerate(carry)
-        arrays: dict[str, Any] = {
-            "version": _FORMAT_VERSION,
-            "fingerprint": self._voice.fingerprint,
-            "block_len": self.block_len,
-            "numbers": self.numbers,
-            "window": state.window,
-            "position": state.position,
-            "keys": jax.random.key_data(state.keys),
-            "key_impl": str(jax.random.key_impl(state.keys)),
-            "tokens": tokens,
-            "bits": bits,
-            **{f"carry/{name}": array for name, array in names},
-        }
-        for name, points in self.settings._asdict().items():
-            if points is not None:
-                arrays |= {f"{name}/times_s": points.times_s, f"{name}/values": points.values}
-        with replace_file(Path(path)) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)
-
-
-def load_snapshot(path: Path, fingerprint: str) -> tuple[Snapshot, int]:
-    """What `Stream.save` wrote, and the block length.
-
-    Raises:
-        ValueError: it is no such file, or is not of the model with this fingerprint.
-    """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = dict(file)
-        version, written_by = int(arrays["version"]), str(arrays["fingerprint"])
-        if version == _FORMAT_VERSION and written_by == fingerprint:
-            return _snapshot(arrays), int(arrays["block_len"])
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # whatever the readers of zip files and arrays stumble over
-        raise ValueError(f"{path}: is not a saved state, or damaged") from error
-    require(version == _FORMAT_VERSION, f"{path}: has version {version}, must be {_FORMAT_VERSION}")
-    raise ValueError(f"{path}: is the state of another model or checkpoint")
-
-
-def _snapshot(arrays: dict[str, np.ndarray]) -> Snapshot:
-    names = [name.removeprefix("carry/") for name in arrays if name.startswith("carry/")]
-    carry: Any = {name: arrays[f"carry/{name}"] for name in names}
-    if "0" in carry:  # WaveNet's caches
-        carry = tuple(carry[str(number)] for number in range(len(carry)))
-    keys = jax.random.wrap_key_data(jnp.asarray(arrays["keys"]), impl=str(arrays["key_impl"]))
-    state = DecodeState(jnp.asarray(arrays["window"]), carry, keys, jnp.asarray(arrays["position"]))
-    settings = {
-        name: Points(arrays[f"{name}/times_s"], arrays[f"{name}/values"])
-        for name in Strategy._fields
-        if f"{name}/values" in arrays
-    }
-    return Snapshot(
-        arrays["numbers"], state, Strategy(**settings), arrays["tokens"], arrays["bits"]
-    )
+        snapshot = Snapshot(self.numbers, state, self.settings, tokens, bits)
+        save_snapshot(Path(path), snapshot, self.block_len, self._voice.fingerprint)
 
 
 @functools.cache

@@ -10,7 +10,6 @@ A checkpoint is saved before it is validated. What validation gave is in a recor
 `validations`, from which follows what is kept.
 """
 
-import json
 import os
 import re
 import shutil
@@ -27,6 +26,7 @@ from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
 from samplernn_jax.processes import from_first_process, is_first_process
+from samplernn_jax.reading import read_json
 from samplernn_jax.training import validations
 from samplernn_jax.training.step import TrainState
 from samplernn_jax.training.validations import Validations
@@ -297,8 +297,8 @@ def _damaged_files(folder: Path) -> Iterator[str]:
     if not (folder / _CHECKSUMS).is_file():
         return
     try:
-        expected = dict(json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+        expected = read_json(folder / _CHECKSUMS, dict[str, str])
+    except ValueError:
         yield _CHECKSUMS
         return
     for name, value in expected.items():

@@ -1,7 +1,6 @@
 """A run's claim on its workdir: no other run writes there, and all of its processes see it."""
 
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -62,7 +61,6 @@ def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN
 
 def _token(workdir: Workdir) -> str | None:
     try:
-        content = files.holder_file(workdir.path).read_text(encoding="utf-8")
-        return str(json.loads(content)["token"])
-    except (OSError, ValueError, KeyError, TypeError):  # not there yet
+        return files.read_holder(workdir.path)["token"]
+    except (OSError, ValueError):  # not there yet
         return None

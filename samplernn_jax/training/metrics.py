@@ -9,17 +9,24 @@ from typing import Any
 
 import jax
 import numpy as np
+from pydantic import NonNegativeInt
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 from tensorboardX.utils import figure_to_image
+from typing_extensions import TypedDict
 
 from samplernn_jax.files import replace_file
 from samplernn_jax.plots import clips_figure
+from samplernn_jax.reading import parse_json, typed
 from samplernn_jax.training.step import Metrics
 from samplernn_jax.training.workdir import Workdir
 
-Entry = dict[str, Any]
+Entry = dict[str, int | float]
+
+
+class _HasStep(TypedDict):
+    step: NonNegativeInt
 
 
 class MetricsWriter:
@@ -82,16 +89,24 @@ def _tag(name: str) -> str:
 
 
 def read_metrics(workdir: Workdir) -> list[Entry]:
-    """The entries of the log; a last line cut short by a kill is passed over."""
+    """The entries of the log; a line cut short by a kill is passed over.
+
+    Raises:
+        ValueError: an entry is not of numbers, or lacks its step.
+    """
     path: Path = workdir.metrics_file
     if not path.exists():
         return []
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
         try:
-            entries.append(json.loads(line))
+            entry = parse_json(line, Any, where)
         except ValueError:
             continue
+        typed(_HasStep, entry, where, separator=": ")
+        entries.append(typed(Entry, entry, where, separator=": "))
     return entries
 
 

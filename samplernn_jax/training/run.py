@@ -6,6 +6,8 @@ import math
 import tempfile
 from pathlib import Path
 
+from jax.sharding import Mesh
+
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data import synthetic
 from samplernn_jax.data.dataset import Dataset
@@ -13,8 +15,11 @@ from samplernn_jax.data.excerpts import first_segments, spread_evenly
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.files import check_folder
 from samplernn_jax.parallel import check_batch_size, make_mesh
 from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
+from samplernn_jax.sampling.output import check_size
+from samplernn_jax.sizes import check_generation, check_training
 from samplernn_jax.training import plan, plan_table
 from samplernn_jax.training.checkpoint import Checkpoints, recover
 from samplernn_jax.training.claim import claimed
@@ -45,14 +50,16 @@ def train(
         Interrupted: a signal, or the time that it was given, ended the run; where it was is saved.
     """
     request = Request(config.train.max_hours * 3600 or math.inf)
+    check_folder("workdir", path)
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    check_training(config, mesh.size, plan.memory_of_device(mesh))
     config = _with_absolute_data_path(config)
     if not is_first_process():
         report = _silently
     workdir = Workdir(path)
     with claimed(workdir):
-        dataset = _open(config, workdir, report)
+        dataset = _open(config, workdir, mesh, report)
         for line in plan.describe(config, dataset, mesh):
             report(line)
         if is_first_process():
@@ -63,7 +70,7 @@ def train(
             trainer.run(workdir, from_step)
 
 
-def _open(config: ExperimentConfig, workdir: Workdir, report: Report) -> Dataset:
+def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report) -> Dataset:
     """The dataset of the run, when all that the workdir holds fits; then it describes the run."""
     workdir.check_same_config(config)
     imported = workdir.imported_model is not None
@@ -75,7 +82,7 @@ def _open(config: ExperimentConfig, workdir: Workdir, report: Report) -> Dataset
     dataset = open_dataset(data_path, config.data)
     _check_same_everywhere(data_path, dataset)
     workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
-    _check_sample_length(config, dataset)
+    _check_samples(config, workdir, dataset, plan.memory_of_device(mesh))
     if is_first_process():
         workdir.write_info(
             RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported, valid_segments)
@@ -106,6 +113,7 @@ def print_plan(config: ExperimentConfig, report: Report) -> None:
     """
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
+    check_training(config, mesh.size, plan.memory_of_device(mesh))
     if not is_first_process():
         report = _silently
     with tempfile.TemporaryDirectory() as folder:
@@ -159,10 +167,15 @@ def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
     )
 
 
-def _check_sample_length(config: ExperimentConfig, dataset: Dataset) -> None:
-    shortest_s = 1 / dataset.sample_rate_hz
-    if config.sample.duration_s < shortest_s:
+def _check_samples(
+    config: ExperimentConfig, workdir: Workdir, dataset: Dataset, limit_bytes: int | None
+) -> None:
+    """Raises ValueError where what is to be generated is nothing, or has no room."""
+    sample, rate, shortest_s = config.sample, dataset.sample_rate_hz, 1 / dataset.sample_rate_hz
+    if sample.duration_s < shortest_s:
         raise ValueError(
-            f"sample.duration_s={config.sample.duration_s}: must be at least one sample, "
-            f"{shortest_s:g}"
+            f"sample.duration_s={sample.duration_s}: must be at least one sample, {shortest_s:g}"
         )
+    num_samples = round(sample.duration_s * rate)
+    check_size(workdir.path, sample.num_sequences, num_samples, rate, "wav16", normalize=False)
+    check_generation(config.model, sample.num_sequences, num_samples, limit_bytes)

@@ -8,10 +8,17 @@ one writes it, and tells the others what it read.
 import json
 import math
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
 
 from samplernn_jax.files import write_json
 from samplernn_jax.processes import text_from_first_process
+from samplernn_jax.reading import read_json
 from samplernn_jax.training.workdir import Workdir
+
+_Step = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
+_Recorded = dict[_Step, FiniteFloat]
 
 Validations = dict[int, float]
 """Bits per sample in validation, by step."""
@@ -35,16 +42,15 @@ def read(workdir: Workdir, inside_checkpoints: Mapping[int, float]) -> Validatio
 
 
 def _read_file(workdir: Workdir) -> Validations:
-    file = workdir.validations_file
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {int(step): float(bits) for step, bits in content.items()}
+        content = read_json(workdir.validations_file, _Recorded)
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(
-            f"{file}: cannot be used ({error}); without it the latest checkpoint is validated again"
+            f"{error}; without this file the latest checkpoint is validated again"
         ) from error
+    return {int(step): bits for step, bits in content.items()}
 
 
 def write(workdir: Workdir, recorded: Validations) -> None:

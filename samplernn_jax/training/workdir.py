@@ -13,18 +13,32 @@ plucked_*/           the synthetic corpus, where the run made its own
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired
+
+from pydantic import NonNegativeInt, PositiveInt
+from typing_extensions import TypedDict
 
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.files import check_local, write_json
+from samplernn_jax.reading import read_json, typed
 
 FORMAT_VERSION = 1
 
 _SHAPE_NO_PARAMETERS = ("dtype", "learn_h0")
 """Fields of a model that may be chosen when an imported one is trained further."""
+
+
+class _ConfigFile(TypedDict):
+    """What config.json holds."""
+
+    version: Literal[1]
+    sample_rate_hz: PositiveInt
+    dataset_digest: str
+    imported: NotRequired[bool]
+    valid_segments: NotRequired[NonNegativeInt]
+    config: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,23 +166,23 @@ class Workdir:
             ValueError: there is none, or it cannot be used.
         """
         try:
-            content: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
-            if content["version"] != FORMAT_VERSION:
-                raise ValueError(f"its version is not {FORMAT_VERSION}")
-            config, before = _without_valid_segments(content["config"])
-            return RunInfo(
-                ExperimentConfig.from_mapping(config),
-                content["sample_rate_hz"],
-                content["dataset_digest"],
-                content.get("imported", False),
-                content.get("valid_segments", before),
-            )
+            content = read_json(self.config_file, _ConfigFile)
         except OSError as error:
             raise ValueError(
                 f"workdir={self.path}: holds no training run (no config.json)"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.config_file}: cannot be used ({error})") from error
+        try:
+            values, before = _without_valid_segments(content["config"])
+            config = ExperimentConfig.from_mapping(values)
+        except ValueError as error:
+            raise ValueError(f"{self.config_file}: {error}") from error
+        return RunInfo(
+            config,
+            content["sample_rate_hz"],
+            content["dataset_digest"],
+            content.get("imported", False),
+            content.get("valid_segments", before),
+        )
 
     def write_info(self, info: RunInfo) -> None:
         """Writes config.json."""
@@ -246,6 +260,10 @@ def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 
 def _without_valid_segments(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """A configuration without the field that `train.valid_s` has taken the place of, and it."""
-    train = dict(config.get("train", {}))
-    valid_segments = train.pop("valid_segments", 0)
-    return {**config, "train": train}, valid_segments
+    train = config.get("train")
+    if not isinstance(train, dict) or "valid_segments" not in train:
+        return config, 0
+    before = train["valid_segments"]
+    valid_segments: int = typed(NonNegativeInt, before, "config.train.valid_segments")
+    rest = {name: value for name, value in train.items() if name != "valid_segments"}
+    return {**config, "train": rest}, valid_segments

@@ -548,5 +548,5 @@ def test_a_run_without_a_checkpoint_is_named(data_path, finished, tmp_path):
 
 def test_a_damaged_description_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"version": 1')
-    with pytest.raises(ValueError, match=r"config.json: cannot be used"):
+    with pytest.raises(ValueError, match=r"config.json: cannot be read as JSON"):
         Generator.from_workdir(tmp_path)

@@ -12,13 +12,16 @@ counts must be right, so that bits can be compared. The splits are those of
 
 import dataclasses
 import hashlib
-import json
 import re
 import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from samplernn_jax import audio
 from samplernn_jax.data.dataset import SPLITS
@@ -29,6 +32,7 @@ from samplernn_jax.data.preparation import recordings
 from samplernn_jax.data.preparation.recordings import Found, Recording
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.staging import Progress
+from samplernn_jax.reading import read_json
 
 _ARCHIVE_ORG = "https://archive.org"
 _HUGGING_FACE = "https://huggingface.co/datasets/krandiash"
@@ -126,6 +130,18 @@ def _fetch_archive(url: str, size: int, sha256: str, folder: Path, progress: Pro
     archive.unlink()
 
 
+class _ListedFile(TypedDict):
+    """A file of an item on archive.org."""
+
+    name: str
+    sha1: NotRequired[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{40}$")]]
+    size: NotRequired[Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]]
+
+
+class _Listing(TypedDict):
+    files: list[_ListedFile]
+
+
 def _fetch_items(
     items: Sequence[str],
     wanted: Callable[[str], bool],
@@ -139,9 +155,9 @@ def _fetch_items(
         listing = into / "metadata.json"
         download(f"{site}/metadata/{item}", listing)
         try:
-            files = json.loads(listing.read_bytes())["files"]
+            files = read_json(listing, _Listing)["files"]
             chosen = [file for file in files if wanted(file["name"])]
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             listing.unlink()
             raise ValueError(f"{site}/metadata/{item}: lists no files ({error})") from error
         if not chosen:

@@ -24,6 +24,7 @@ import numpy as np
 from samplernn_jax.audio import Waveform
 from samplernn_jax.data.dataset import (
     FORMAT_VERSION,
+    PreparedInfo,
     info_file,
     read_info,
     recordings_file,
@@ -134,7 +135,7 @@ def _digest(recordings: Iterable[Recording]) -> str:
 def _same_dataset(output: Path, settings: BuildSettings, digest: str) -> dict[str, Any]:
     if not info_file(output).exists():
         raise ValueError(f"{output}: exists already; remove it or choose another name")
-    info, wanted = read_info(output), dataclasses.asdict(settings)
+    info, wanted = read_info(output, PreparedInfo), dataclasses.asdict(settings)
     for name, value in info["settings"].items():
         if value != wanted.get(name):
             raise ValueError(

@@ -7,7 +7,6 @@ again when an interrupted preparation is run once more.
 
 import dataclasses
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,12 +15,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
+from pydantic import FiniteFloat
 
 from samplernn_jax import audio
 from samplernn_jax.audio import Frames, Waveform
 from samplernn_jax.data.preparation.recordings import Recording
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.files import replace_file, write_json
+from samplernn_jax.reading import build, read_json
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total) whenever a part of the work is done."""
@@ -140,9 +141,10 @@ def _stage_once(
 def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
     """What an earlier preparation left, if that is whole."""
     try:
-        staged = Staged(**identity, **json.loads(facts.read_text(encoding="utf-8")))
+        known = read_json(facts, dict[str, str | int | FiniteFloat])
+        staged: Staged = build(Staged, {**known, **identity}, str(facts))
         return staged if staged.file.stat().st_size == 4 * staged.num_samples else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return None
 
 

@@ -1,0 +1,177 @@
+"""What comes from outside, with its types checked: mappings into dataclasses, and JSON files.
+
+A file that a person can edit, copy halfway or damage is read through one description of its
+fields, a type. Every message is one sentence that names the field, its value and the rule.
+"""
+
+import dataclasses
+import functools
+import json
+import reprlib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, Required
+
+import numpy as np
+import typing_extensions
+from pydantic import TypeAdapter, ValidationError
+
+from samplernn_jax.fields import require
+
+_RULES = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a group",
+    "too_short": "must not be empty",
+}
+"""In our words, by pydantic's name of the mistake; it has good words for the rest."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+
+
+def typed(
+    kind: Any,
+    value: Any,
+    where: str,
+    *,
+    separator: str = ".",
+    extra: Literal["allow", "forbid"] = "allow",
+) -> Any:
+    """The value, if it is of a type.
+
+    An int may stand for a float; nothing else stands for anything, and a bool is no number.
+
+    Args:
+        kind: the type; a group of fields is a TypedDict.
+        value: of Python's own types.
+        where: what the user calls the value, for messages.
+        separator: between `where` and the name of a field.
+        extra: whether a group may have fields that its type does not know; they are kept.
+
+    Raises:
+        ValueError: it is not; names the first field that breaks its rule.
+    """
+    try:
+        return _adapter(kind).validate_python(value, strict=True, extra=extra)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+    path = "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in mistake["loc"])
+    field = where + (separator + path.removeprefix(".") if path else "")
+    if mistake["type"] == "missing":
+        raise ValueError(f"{field}: is missing")
+    if mistake["type"] == "extra_forbidden":
+        known = ", ".join(typing.get_type_hints(kind))
+        raise ValueError(f"{field}: no such field; there are {known}")
+    said = mistake["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    rule = _RULES.get(mistake["type"], said)
+    raise ValueError(f"{field}={_short.repr(mistake['input'])}: {rule}")
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter:
+    return TypeAdapter(kind)
+
+
+def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
+    """Makes a dataclass of nested dataclasses.
+
+    A field that may be one of several dataclasses says which under the key "architecture"; each
+    of them has its name in a class variable of the same name, and the first is the default.
+
+    Args:
+        cls: the dataclass.
+        values: of its fields, where lists may stand for tuples; what is missing keeps its default.
+        where: what the user calls the mapping, for messages.
+
+    Raises:
+        ValueError: a field is unknown, missing, of the wrong type, or breaks its rule.
+    """
+    given = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+    for field in dataclasses.fields(cls):
+        groups: Any = typing.get_args(field.type) or (field.type,)
+        if field.name in given and all(map(dataclasses.is_dataclass, groups)):
+            name = f"{where}.{field.name}"
+            given[field.name] = _build_group(groups, given[field.name], name)
+    return cls(**typed(_fields(cls), given, where, extra="forbid"))
+
+
+def _build_group(groups: tuple[type, ...], values: Any, where: str) -> Any:
+    require(isinstance(values, Mapping), f"{where}={_short.repr(values)}: must be a group")
+    if len(groups) == 1:
+        return build(groups[0], values, where)
+    by_name: dict[Any, type] = {group.architecture: group for group in groups}  # type: ignore[attr-defined]
+    chosen = values.get("architecture", next(iter(by_name)))
+    require(
+        isinstance(chosen, str) and chosen in by_name,
+        f"{where}.architecture={_short.repr(chosen)}: must be one of {', '.join(by_name)}",
+    )
+    rest = {name: value for name, value in values.items() if name != "architecture"}
+    return build(by_name[chosen], rest, where)
+
+
+@functools.cache
+def _fields(cls: type) -> Any:
+    """The fields of a dataclass as a TypedDict."""
+    make: Any = typing_extensions.TypedDict
+    return make(
+        cls.__name__,
+        {
+            field.name: Required[field.type] if _is_required(field) else NotRequired[field.type]
+            for field in dataclasses.fields(cls)
+        },
+    )
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
+def read_json(path: Path, kind: Any) -> Any:
+    """Reads a file of one JSON value.
+
+    Args:
+        path: the file.
+        kind: the type that the value must have, see `typed`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or a field breaks its rule.
+    """
+    return parse_json(path.read_bytes(), kind, str(path))
+
+
+def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
+    """The same of text; `where` is what the user calls it."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{where}: cannot be read as JSON (is nested too deeply)") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: cannot be read as JSON ({error})") from error
+    return typed(kind, value, where, separator=": ")
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Maps the array of an .npy file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or holds anything but one array of numbers.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the reader stumbles over
+        raise ValueError(f"{path}: cannot be read as an array ({error})") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError(f"{path}: holds several arrays, must hold one")
+    return array
