@@ -202,7 +202,7 @@ def _describe(path: Path) -> None:
     for part in (
         report.table(info, described),
         report.histogram(info),
-        report.loudness(described),
+        report.loudness(info, described),
     ):
         print(part, end="\n\n")
     damaged = damaged_files(path)

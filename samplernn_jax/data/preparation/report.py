@@ -108,14 +108,16 @@ def histogram(info: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def loudness(recordings: Sequence[Facts]) -> str:
+def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     """How loud each recording is after the gain, those that stand out marked.
 
     One stands out if it is 6 dB or more, and three times the usual difference (the median, scaled
-    to a standard deviation), from the median of all. Of many recordings only these are listed.
+    to a standard deviation), from the median of all, or if it was turned down alone. Of many
+    recordings only these are listed.
 
     Args:
-        recordings: the content of recordings.jsonl.
+        info: the content of dataset.json.
+        recordings: that of recordings.jsonl.
     """
     known = [recording for recording in recordings if recording.rms is not None]
     if not known:
@@ -127,12 +129,16 @@ def loudness(recordings: Sequence[Facts]) -> str:
         f"loudness         {median:.1f} dB of full scale (RMS) is the median of the recordings, "
         f"{levels.min():.1f} the least, {levels.max():.1f} the largest"
     ]
-    stands_out = np.abs(levels - median) >= usual
-    listed = range(len(known)) if len(known) <= _MAX_LISTED else np.flatnonzero(stands_out).tolist()
+    marks = [""] * len(known)
+    for number, recording in enumerate(known):
+        if info["gain"] is not None and recording.gain < info["gain"]:
+            lowered_db = 20 * np.log10(info["gain"] / recording.gain)
+            marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
+        elif abs(levels[number] - median) >= usual:
+            marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
+    listed = [n for n in range(len(known)) if marks[n] or len(known) <= _MAX_LISTED]
     for number in listed[:_MAX_LISTED]:
-        difference = levels[number] - median
-        mark = f"  stands out by {difference:+.1f} dB" if stands_out[number] else ""
-        lines.append(f"  {levels[number]:6.1f} dB  {known[number].name}{mark}")
+        lines.append(f"  {levels[number]:6.1f} dB  {known[number].name}{marks[number]}")
     if len(listed) > _MAX_LISTED:
         lines.append(f"  ... and {len(listed) - _MAX_LISTED:,} more that stand out")
     return "\n".join(lines)

@@ -198,7 +198,7 @@ def test_an_older_dataset_opens_and_is_described(tmp_path):
     assert Dataset.open(tmp_path / "d").digest == digest
     described = facts.read(tmp_path / "d")
     assert "valid: 00" in report.table(info, described)
-    assert "is not known" in report.loudness(described)
+    assert "is not known" in report.loudness(info, described)
     lines.write_text("{}\n")
     with pytest.raises(ValueError, match=r"recordings.jsonl: is missing or damaged; prepare"):
         facts.read(tmp_path / "d")
