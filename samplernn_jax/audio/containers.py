@@ -83,14 +83,14 @@ def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[
             raise ValueError("cannot be read as audio (its codec is unknown)")
         if _is_protected(streams[0], log):
             raise ValueError("is protected (DRM), so only its shop's own player can read it")
-        course, notes = _Course(), list[str]()
+        course = _Course()
         frames = _frames(container, course)
         first = next(frames, None)
         if first is None:
             complaint = course.complaints[0][1] if course.complaints else "nothing in it"
             raise ValueError(f"cannot be read as audio ({complaint})")
-        if len(streams) > 1:
-            notes.append(f"has {len(streams)} audio streams, of which the first is taken")
+        several = f"has {len(streams)} audio streams, of which the first is taken"
+        notes = [several] if len(streams) > 1 else []
         rate, layout = first.sample_rate, first.layout
         pieces = _pieces(itertools.chain([first], frames), course, notes)
         pieces = _checked(_without_padding(pieces, course), _promised_s(container, log), rate)
@@ -195,7 +195,9 @@ def _frames(container: Any, course: _Course) -> Iterator[Any]:
         DamagedError: the container is broken from here on.
     """
     av, stream = _av(), container.streams.audio[0]
-    stream.thread_count = 1  # what other threads of FFmpeg say could not be told from other files'
+    stream.codec_context.thread_count = (
+        1  # what other threads of FFmpeg say could not be told from other files'
+    )
     packets, at_s = container.demux(stream), 0.0
     while True:
         with av.logging.Capture() as log:
@@ -305,7 +307,8 @@ def _checked(pieces: Iterator[Frames], promised_s: float | None, rate: int) -> I
 
 def _part(pieces: Iterator[Frames], start: int, stop: int) -> Iterator[Frames]:
     """Frames [start, stop) in larger blocks."""
-    position, held, num_held, damage = 0, list[Frames](), 0, None
+    held: list[Frames] = []
+    position, num_held, damage = 0, 0, None
     try:
         for piece in pieces:
             kept = piece[max(0, start - position) : max(0, stop - position)]

@@ -1,6 +1,7 @@
 """Recordings -> a dataset on disk.
 
     recordings --staging--> float32 at the dataset's rate, measured
+               --leveling-> their gains
                --silence--> the parts to keep
                --splits---> clips, dealt to train, valid and test
                --writing--> 16-bit shards

@@ -89,9 +89,9 @@ def _of_levels(used: Sequence[Leveled], info: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
             f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({_db(info['gain'] / worst.gain):.0f} dB above them) and alone was turned down "
-            "more, so that the others are not made quiet; leave out what does not belong to the "
-            "rest."
+            f"({_db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
+            "further than the others, which would be quiet otherwise. Leave out what does not "
+            "belong to the rest."
         )
     faint = [r for r in used if _db(r.gain) > _HIGH_GAIN_DB]
     if faint:
