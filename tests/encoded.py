@@ -6,6 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+
 
 def encode(path, waveforms, rate, codec, container=None, **options):
     """Writes a file.
@@ -34,7 +36,7 @@ def encode(path, waveforms, rate, codec, container=None, **options):
 
 def _added(output, waveform, rate, codec, bit_rate):
     stream = output.add_stream(codec, rate=rate)
-    stream.layout = "stereo" if waveform.ndim == 2 else "mono"
+    stream.layout = _LAYOUTS[1 if waveform.ndim == 1 else waveform.shape[1]]
     stream.codec_context.format = stream.codec_context.codec.audio_formats[0].name
     stream.bit_rate = bit_rate
     return stream
@@ -44,10 +46,10 @@ def _frames(stream, waveform, rate):
     context = stream.codec_context
     size = context.frame_size or 1024
     resampler = av.AudioResampler(context.format.name, context.layout.name, rate, size)
-    samples = np.ascontiguousarray(np.atleast_2d(waveform.T), np.float32)
-    for start in range(0, samples.shape[1], size):
-        part = np.ascontiguousarray(samples[:, start : start + size])
-        frame = av.AudioFrame.from_ndarray(part, "fltp", context.layout.name)
+    samples = waveform.astype(np.float32)
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size].reshape(1, -1)  # PyAV fails on 8 separate channels
+        frame = av.AudioFrame.from_ndarray(part, "flt", context.layout.name)
         frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
         yield from resampler.resample(frame)
     yield from resampler.resample(None)

@@ -207,6 +207,8 @@ def _frames(container: Any, course: _Course) -> Iterator[Any]:
                 return
             except av.error.FFmpegError as error:
                 raise DamagedError(f"is damaged ({error.strerror})") from error
+            except IndexError as error:  # PyAV looks for it among those at the beginning
+                raise DamagedError("has another stream from here on") from error
             try:
                 frames, lost = packet.decode(), []
             except av.error.FFmpegError as error:
@@ -243,39 +245,28 @@ def _pieces(frames: Iterator[Any], course: _Course, notes: list[str]) -> Iterato
         for (_, *form), run in itertools.groupby(
             frames, lambda frame: (frame.format.name, frame.sample_rate, frame.layout.name)
         ):
-            first = first or form
-            if form == first:
-                yield from map(_samples, run)
-                continue
-            rate, layout = form
-            resampler = av.AudioResampler("fltp", layout, first[0])
-            num_channels = av.AudioLayout(first[1]).nb_channels
+            if first is None:
+                first = form
+                num_channels = av.AudioLayout(form[1]).nb_channels
+            # PyAV reads beyond the planes of eight channels and more, so they are interleaved.
+            resampler = av.AudioResampler("flt", rate=first[0])
             for frame in itertools.chain(run, [None]):
-                for converted in resampler.resample(frame):
-                    yield _in_channels(_samples(converted), num_channels)
-            notes.append(f"is {layout} at {rate} Hz in part, which was converted")
+                for converted in filter(None, resampler.resample(frame)):
+                    yield _in_channels(converted, num_channels)
+            if form != first:
+                notes.append(f"is {form[1]} at {form[0]} Hz in part, which was converted")
     except av.error.FFmpegError as error:
         raise DamagedError(f"is damaged ({error.strerror})") from error
     finally:
         notes += course.notes()
 
 
-def _in_channels(frames: Frames, num_channels: int) -> Frames:
-    """As they are, or else their mean in every channel."""
-    if frames.shape[1] == num_channels:
-        return frames
-    return np.repeat(frames.mean(axis=1, keepdims=True), num_channels, axis=1)
-
-
-def _samples(frame: Any) -> Frames:
-    """The samples of a frame, in [-1, 1]."""
-    values = frame.to_ndarray()
-    values = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
-    if values.dtype == np.uint8:
-        values = values.astype(np.float32) / 128 - 1
-    elif values.dtype.kind == "i":
-        values = values / 2.0 ** (8 * values.itemsize - 1)
-    return np.ascontiguousarray(values, np.float32)
+def _in_channels(frame: Any, num_channels: int) -> Frames:
+    """The interleaved samples of a frame; of other channels their mean, in each."""
+    samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+    if samples.shape[1] == num_channels:
+        return samples
+    return np.repeat(samples.mean(axis=1, keepdims=True), num_channels, axis=1)
 
 
 def _without_padding(pieces: Iterator[Frames], course: _Course) -> Iterator[Frames]:

@@ -88,6 +88,22 @@ def test_lossless_formats_give_the_same_samples(tmp_path, name, codec, step):
     np.testing.assert_allclose(decoded[:, 0], original, rtol=0, atol=step)
 
 
+@pytest.mark.parametrize("num_channels", [6, 8])
+@pytest.mark.parametrize(("name", "codec"), [("x.mka", "flac"), ("x.mka", "pcm_f32le")])
+def test_every_channel_is_its_own(tmp_path, num_channels, name, codec):
+    original = melody(1)[:, None] * np.linspace(0.1, 1, num_channels, dtype=np.float32)
+    encode(tmp_path / name, original, RATE, codec)
+    np.testing.assert_allclose(frames(tmp_path / name)[0], original, rtol=0, atol=2**-15)
+
+
+def test_eight_channels_of_a_lossy_format_are_read(tmp_path):
+    original = melody(1)[:, None] * np.linspace(0.1, 1, 8, dtype=np.float32)
+    encode(tmp_path / "x.m4a", original, RATE, "aac", bit_rate=512_000)
+    decoded, _ = frames(tmp_path / "x.m4a")
+    for channel in (0, 1, 2, 7):
+        assert decoded[:, channel].std() == pytest.approx(original[:, channel].std(), rel=0.1)
+
+
 def test_mp3_is_read_as_libsndfile_reads_it(tmp_path):
     soundfile.write(tmp_path / "x.mp3", melody(3), RATE)
     expected, _ = soundfile.read(tmp_path / "x.mp3")
