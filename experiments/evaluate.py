@@ -14,6 +14,7 @@ says how likely each file is, as a whole and second by second.
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 
 import jax
@@ -93,9 +94,12 @@ def _score() -> None:
     rate, files = generator.sample_rate_hz, []
     for path in _AUDIO.value:
         try:
-            waveform = np.float32(_AUDIO_GAIN.value) * audio.read(path, rate)
+            heard = audio.read_whole(path, rate)
         except ValueError as error:
             raise ValueError(f"audio={error}") from error
+        for note in heard.notes:
+            print(f"note: {path} {note}.", file=sys.stderr)
+        waveform = np.float32(_AUDIO_GAIN.value) * heard.waveform
         bits = generator.score(waveform[None])
         files.append(
             {

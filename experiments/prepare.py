@@ -2,11 +2,12 @@
 
     python -m experiments.prepare --input=my_recordings --output=datasets/mine
 
-Takes every audio file below the folder, of any length, rate and channel count that libsndfile
-reads (wav, flac, ogg, opus, mp3, aiff, ...), mixes it down to mono, resamples it, leaves silence
-out and cuts the rest into clips. One gain is applied to all recordings, so that loud and quiet
-keep their relation. Whole recordings are held out for validation and test where there are at
-least ten of them, single clips otherwise. What cannot be read is reported and passed over.
+Takes every audio file below the folder, of any length, rate and channel count that libsndfile or
+FFmpeg reads (wav, flac, ogg, mp3, m4a, wma, the sound of mp4 and webm, ...), mixes it down to
+mono, resamples it, leaves silence out and cuts the rest into clips. One gain is applied to all
+recordings, so that loud and quiet keep their relation. Whole recordings are held out for validation
+and test where there are at least ten of them, single clips otherwise. What cannot be read is
+reported and passed over.
 
 Datasets of the field are downloaded, checked and split as the papers do:
 
@@ -28,7 +29,7 @@ from tqdm import tqdm
 from experiments import cli
 from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
 from samplernn_jax.data.named import recipes
-from samplernn_jax.data.preparation import recordings, report
+from samplernn_jax.data.preparation import facts, recordings, report
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
 from samplernn_jax.data.preparation.staging import Progress
@@ -58,8 +59,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder of the new dataset.")
 _DESCRIBE = flags.DEFINE_string(
     "describe",
     None,
-    "Folder of a dataset to print instead: what went in, a histogram of amplitudes, whether all "
-    "checksums hold. A picture of some clips is written into it as describe.png.",
+    "Folder of a dataset to print instead: what went in, a histogram of amplitudes, how loud "
+    "each recording is, whether all checksums hold. A picture of some clips is written into it as "
+    "describe.png.",
 )
 _WORKERS = flags.DEFINE_integer(
     "workers", 0, "Recordings decoded at once; 0 for one on each core.", lower_bound=0
@@ -88,8 +90,9 @@ flags.DEFINE_enum(
     "gain",
     _DEFAULT.gain,
     GAINS,
-    "peak: the loudest sample becomes 1. loudness: to --loudness_lufs, but never so far that a "
-    "sample exceeds 1. none: amplitudes stay.",
+    "peak: the loudest sample becomes 1, but for clicks and the like, which are clipped and warned "
+    "of. loudness: to --loudness_lufs, but never so far that a sample exceeds 1, likewise. none: "
+    "amplitudes stay.",
 )
 flags.DEFINE_enum(
     "gain_per",
@@ -142,7 +145,7 @@ def main() -> None:
         found, settings = prepare(output, progress)
         info = build_dataset(found, output, settings, _WORKERS.value, progress)
     print(f"{output} holds")
-    print(report.table(info))
+    print(report.table(info, facts.read(output)))
     print(f"Train on it with --config.data.path={output}")
 
 
@@ -198,7 +201,13 @@ def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSet
 
 def _describe(path: Path) -> None:
     dataset, info = Dataset.open(path), read_info(path, PreparedInfo)
-    print(report.table(info), "", report.histogram(info), "", sep="\n")
+    described = facts.read(path)
+    for part in (
+        report.table(info, described),
+        report.histogram(info),
+        report.loudness(info, described),
+    ):
+        print(part, end="\n\n")
     damaged = damaged_files(path)
     if damaged:
         raise ValueError(

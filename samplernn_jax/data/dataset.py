@@ -96,6 +96,13 @@ class Remark(TypedDict):
     reason: str
 
 
+class Note(TypedDict):
+    """What else a recording's decoder had to say."""
+
+    recording: str
+    note: str
+
+
 class SettingsInfo(TypedDict):
     """The settings that a description names."""
 
@@ -114,6 +121,7 @@ class PreparedInfo(DatasetInfo):
     num_ignored: NonNegativeInt
     rejected: list[Remark]
     damaged: list[Remark]
+    notes: NotRequired[list[Note]]
     warnings: list[str]
 
 

@@ -104,10 +104,10 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
     is_array = isinstance(prompt.audio, np.ndarray | jax.Array)
     name = f"prompt {'array' if is_array else prompt.audio}"
     try:
-        with _opened(prompt, sample_rate_hz) as stream:
-            waveform = np.concatenate([*audio.resampled(stream, sample_rate_hz)])
+        heard = audio.listen(functools.partial(_opened, prompt, sample_rate_hz), sample_rate_hz)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    waveform = heard.waveform
     require(len(waveform) > 0, f"{name}: holds no audio from {prompt.start_s:g} s on")
     with np.errstate(all="ignore"):
         waveform = prompt.gain * waveform
@@ -116,10 +116,10 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
         f"prompt_gain={prompt.gain:g}: makes {name} louder than float32 can say",
     )
     tokens = quantization.encode(waveform, config.q_levels, config.q_type)
-    notes = []
-    if stream.sample_rate_hz != sample_rate_hz:
+    notes = [f"{name} {note}" for note in heard.notes]
+    if heard.source_rate_hz != sample_rate_hz:
         notes.append(
-            f"{name} was resampled from {stream.sample_rate_hz} Hz to the model's {sample_rate_hz}"
+            f"{name} was resampled from {heard.source_rate_hz} Hz to the model's {sample_rate_hz}"
         )
     length_s = len(tokens) / sample_rate_hz
     if prompt.duration_s is not None and length_s < 0.99 * prompt.duration_s:

@@ -8,6 +8,7 @@ from samplernn_jax import quantization
 from samplernn_jax.parallel import make_mesh, replicate, shard_rows
 from samplernn_jax.sampling import priming
 from samplernn_jax.sampling.priming import Prompt, hear, initial_state
+from tests.encoded import encode
 from tests.models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 8000
@@ -127,6 +128,25 @@ def test_a_prompt_may_be_a_part_at_another_level(tmp_path):
         np.testing.assert_allclose(waveform, 0.5 * whole[RATE : RATE * 3 // 2], atol=0.01)
         rest, _ = amplitudes(Prompt(audio, None, start_s=2.9))
         assert len(rest) == RATE // 10
+
+
+def test_a_prompt_may_be_in_any_container(tmp_path):
+    whole = np.concatenate([tone(1, 44100), tone(1, 44100, 400)])
+    encode(tmp_path / "x.m4a", whole, 44100, "aac", bit_rate=192_000)
+    part, (note,) = amplitudes(Prompt(tmp_path / "x.m4a", None, start_s=1.0, duration_s=0.5))
+    np.testing.assert_allclose(part[200:-200], tone(0.5, RATE, 400)[200:-200], atol=0.03)
+    assert "was resampled from 44100 Hz" in note
+    with pytest.raises(ValueError, match=r"x.m4a: holds no audio from 3 s on"):
+        hear(Prompt(tmp_path / "x.m4a", None, start_s=3.0), TINY, RATE)
+
+
+def test_channels_of_a_prompt_that_cancel_do_not_make_it_silent():
+    inverted = np.stack([tone(1, RATE), -0.9 * tone(1, RATE)], axis=1)
+    waveform, notes = amplitudes(inverted)
+    np.testing.assert_allclose(waveform, tone(1, RATE), atol=0.02)
+    assert notes == (
+        "prompt array has channels that cancel each other, so channel 1 alone is taken",
+    )
 
 
 def test_what_the_user_may_not_have_meant_is_noted():

@@ -1,6 +1,7 @@
 """Recordings -> a dataset on disk.
 
     recordings --staging--> float32 at the dataset's rate, measured
+               --leveling-> their gains
                --silence--> the parts to keep
                --splits---> clips, dealt to train, valid and test
                --writing--> 16-bit shards
@@ -12,24 +13,20 @@ whole. An interrupted preparation leaves the hidden folder, and the same command
 import dataclasses
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from samplernn_jax.audio import Waveform
 from samplernn_jax.data.dataset import (
     FORMAT_VERSION,
     PreparedInfo,
     info_file,
     read_info,
-    recordings_file,
 )
-from samplernn_jax.data.preparation import health, loudness, silence, splits
+from samplernn_jax.data.preparation import facts, health, silence, splits
+from samplernn_jax.data.preparation.leveling import Leveled, leveled
 from samplernn_jax.data.preparation.recordings import Found, Recording
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.splits import Clip
@@ -37,9 +34,7 @@ from samplernn_jax.data.preparation.staging import Progress, Staged, stage
 from samplernn_jax.data.preparation.writing import Levels, write_split
 from samplernn_jax.files import held, write_json
 
-_BLOCK = 2**20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_ABSURD_PEAK = 8.0  # 18 dB over full scale: no sound of floats, but integers that were not scaled
 
 
 def build_dataset(
@@ -149,19 +144,6 @@ def _same_dataset(output: Path, settings: BuildSettings, digest: str) -> dict[st
     return info
 
 
-@dataclasses.dataclass(frozen=True)
-class _Leveled:
-    """A staged recording with its mean taken away and its gain applied."""
-
-    staged: Staged
-    offset: float
-    gain: float
-
-    def read(self, start: int, stop: int) -> Waveform:
-        waveform = self.staged.read(start, stop)
-        return (waveform - np.float32(self.offset)) * np.float32(self.gain)
-
-
 def _write(
     staged: Sequence[Staged],
     rejected: list[tuple[str, str]],
@@ -170,26 +152,24 @@ def _write(
     progress: Progress,
 ) -> dict[str, Any]:
     """Writes all but dataset.json, and gives the part of it that is about the content."""
-    staged = _without_absurd(staged, rejected)
-    gains = _gains(staged, settings)
-    leveled: list[_Leveled] = []
+    candidates, gain = leveled(staged, rejected, settings)
+    recordings: list[Leveled] = []
     by_recording: list[list[Clip]] = []
     kept: list[int] = []
-    for number, recording in enumerate(staged):
-        candidate = _Leveled(recording, _offset(recording, settings), gains[number])
+    for number, candidate in enumerate(candidates, start=1):
         parts = _parts(candidate, settings)
-        clips = list(splits.cut(len(leveled), parts, settings))
+        clips = list(splits.cut(len(recordings), parts, settings))
         if clips:
-            leveled.append(candidate)
+            recordings.append(candidate)
             by_recording.append(clips)
             kept.append(sum(stop - start for start, stop in parts))
         else:
             reason = f"is shorter than min_clip_s={settings.min_clip_s}" if parts else "is silent"
-            rejected.append((recording.name, reason))
-        progress("looking for silence", number + 1, len(staged))
-    if not leveled:
+            rejected.append((candidate.staged.name, reason))
+        progress("looking for silence", number, len(candidates))
+    if not recordings:
         raise ValueError(f"no recording can be used{_among(rejected)}")
-    used = [candidate.staged for candidate in leveled]
+    used = [recording.staged for recording in recordings]
     try:
         dealt, split_by = splits.deal(by_recording, [r.split for r in used], settings)
     except ValueError as error:
@@ -200,15 +180,15 @@ def _write(
             folder,
             name,
             clips,
-            lambda clip: leveled[clip.recording].read(clip.start, clip.stop),
+            lambda clip: recordings[clip.recording].read(clip.start, clip.stop),
             levels,
         )
         progress("writing", number, len(dealt))
-    _write_facts(folder, leveled, dealt)
+    facts.write(folder, recordings, dealt)
     rate = settings.sample_rate_hz
     info = {
         "split_by": split_by,
-        "gain": leveled[0].gain if settings.gain_per == "dataset" else None,
+        "gain": gain,
         "splits": infos,
         "audio": {
             "read_s": sum(r.num_samples for r in used) / rate,
@@ -221,17 +201,9 @@ def _write(
         "num_recordings": len(used),
         "rejected": [{"recording": name, "reason": reason} for name, reason in rejected],
         "damaged": [{"recording": r.name, "reason": r.damage} for r in used if r.damage],
+        "notes": [{"recording": r.name, "note": note} for r in used for note in r.notes],
     }
-    return {**info, "warnings": health.warnings(used, info, settings)}
-
-
-def _without_absurd(staged: Sequence[Staged], rejected: list[tuple[str, str]]) -> Sequence[Staged]:
-    """Leaves out what would make all others silent, as the gain is of the loudest sample."""
-    for recording in staged:
-        peak = max(-recording.minimum, recording.maximum)
-        if peak > _ABSURD_PEAK:
-            rejected.append((recording.name, f"has samples of {peak:.3g}, full scale is 1"))
-    return [r for r in staged if max(-r.minimum, r.maximum) <= _ABSURD_PEAK]
+    return {**info, "warnings": health.warnings(recordings, dealt, info, settings)}
 
 
 def _among(rejected: Sequence[tuple[str, str]]) -> str:
@@ -252,64 +224,14 @@ def _covered(by_recording: Sequence[Sequence[Clip]]) -> int:
     return total
 
 
-def _offset(recording: Staged, settings: BuildSettings) -> float:
-    return recording.mean if settings.remove_dc else 0.0
-
-
-def _peak(recording: Staged, settings: BuildSettings) -> float:
-    offset = _offset(recording, settings)
-    return max(abs(recording.minimum - offset), abs(recording.maximum - offset))
-
-
-def _gains(staged: Sequence[Staged], settings: BuildSettings) -> list[float]:
-    """The factor for each recording."""
-    if settings.gain_per == "recording":
-        return [_gain([recording], settings) for recording in staged]
-    return [_gain(staged, settings)] * len(staged)
-
-
-def _gain(group: Sequence[Staged], settings: BuildSettings) -> float:
-    """The factor for recordings that share one."""
-    peak = max((_peak(recording, settings) for recording in group), default=0.0)
-    if settings.gain == "none" or peak < np.finfo(np.float32).tiny:
-        return 1.0
-    if settings.gain == "peak":
-        return 1.0 / peak
-    lufs = loudness.integrated(
-        [loudness.block_powers(_blocks(r, settings), settings.sample_rate_hz) for r in group]
-    )
-    if lufs is None:  # too short or too quiet to have a loudness
-        return 1.0 / peak
-    return min(float(10 ** ((settings.loudness_lufs - lufs) / 20)), 1.0 / peak)
-
-
-def _blocks(recording: Staged, settings: BuildSettings) -> Iterable[Waveform]:
-    whole = _Leveled(recording, _offset(recording, settings), 1.0)
-    for start in range(0, recording.num_samples, _BLOCK):
-        yield whole.read(start, min(start + _BLOCK, recording.num_samples))
-
-
-def _parts(recording: _Leveled, settings: BuildSettings) -> list[tuple[int, int]]:
+def _parts(recording: Leveled, settings: BuildSettings) -> list[tuple[int, int]]:
     """What of a recording is to be kept."""
     num_samples = recording.staged.num_samples
     if not settings.drop_silence:
         return [(0, num_samples)]
     threshold = 10 ** (settings.silence_db / 20)
-    if settings.gain_per == "recording" and _peak(recording.staged, settings) < threshold:
+    if settings.gain_per == "recording" and recording.peak < threshold * recording.gain:
         return []  # its own gain would make noise of it
     return silence.sounding(
         recording.read, num_samples, settings.sample_rate_hz, threshold, settings.max_silence_s
     )
-
-
-def _write_facts(folder: Path, leveled: Sequence[_Leveled], dealt: dict[str, list[Clip]]) -> None:
-    where: list[set[str]] = [set() for _ in leveled]
-    for split, clips in dealt.items():
-        for clip in clips:
-            where[clip.recording].add(split)
-    with recordings_file(folder).open("w", encoding="utf-8") as stream:
-        for recording, in_splits in zip(leveled, where, strict=True):
-            facts = dataclasses.asdict(recording.staged)
-            del facts["file"], facts["split"]
-            facts |= {"gain": recording.gain, "splits": sorted(in_splits)}
-            stream.write(json.dumps(facts) + "\n")

@@ -1,9 +1,15 @@
 """What may be wrong with a dataset, in words that say what to do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from samplernn_jax.audio import SUSPICIOUS_DB
+from samplernn_jax.data.preparation.leveling import Leveled
+from samplernn_jax.data.preparation.likeness import unlike
 from samplernn_jax.data.preparation.settings import BuildSettings
+from samplernn_jax.data.preparation.splits import Clip
 from samplernn_jax.data.preparation.staging import Staged
 
 _ENOUGH_S = 600
@@ -11,17 +17,33 @@ _OFFSET = 0.01
 _CLIPPED = 1e-3
 _FULL_BAND = 0.8
 _QUIET_BANDS = 6  # below -54 dB, which 256 linear levels can hardly tell from silence
+_OUTLYING = 1.001  # more than rounding
+_HIGH_GAIN_DB = 40.0
+_DB_PER_BIT = 20 * np.log10(2)
 
 
-def warnings(used: Sequence[Staged], info: dict[str, Any], settings: BuildSettings) -> list[str]:
+def warnings(
+    used: Sequence[Leveled],
+    dealt: Mapping[str, Sequence[Clip]],
+    info: dict[str, Any],
+    settings: BuildSettings,
+) -> list[str]:
     """Sentences about what keeps a model from learning, or learning what it should.
 
     Args:
         used: the recordings that went in.
+        dealt: the clips of each split.
         info: what dataset.json says of the content.
         settings: of the dataset.
     """
-    return [*_of_content(info, settings), *_of_recordings(used, settings)]
+    staged = [recording.staged for recording in used]
+    return [
+        *_of_content(info, settings),
+        *_of_levels(used, info),
+        *_of_channels(staged, settings),
+        *_of_recordings(staged, settings),
+        *_of_held_out(used, dealt, info),
+    ]
 
 
 def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
@@ -43,10 +65,62 @@ def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
             f"{quiet:.0%} of the samples that went in are nearly silent; raise --silence_db, or "
             "use --gain=loudness if one loud recording makes all others quiet."
         )
-    if audio["over"] > 0:
+    if audio["over"] > 0 and settings.gain == "none":
         yield (
             f"{audio['over']:.2%} of the samples exceed full scale and were clipped; use "
             "--gain=peak."
+        )
+
+
+def _of_levels(used: Sequence[Leveled], info: dict[str, Any]) -> Iterator[str]:
+    clicks = [r for r in used if r.outlying_peak > _OUTLYING * r.peak]
+    if clicks:
+        worst = max(clicks, key=lambda r: r.outlying_peak / r.peak)
+        yield (
+            f"{len(clicks)} of {len(used)} recordings have peaks far above all the rest of them, "
+            f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
+            f"({_db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level, "
+            f"and {info['audio']['over']:.4%} of the samples were clipped. Listen whether they are "
+            "clicks of a damaged file."
+        )
+    loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
+    if loud:
+        worst = min(loud, key=lambda r: r.gain)
+        yield (
+            f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
+            f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
+            f"({_db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
+            "further than the others, which would be quiet otherwise. Leave out what does not "
+            "belong to the rest."
+        )
+    faint = [r for r in used if _db(r.gain) > _HIGH_GAIN_DB]
+    if faint:
+        worst = max(faint, key=lambda r: r.gain)
+        bits = max(0.0, 16 - _db(worst.gain) / _DB_PER_BIT)
+        yield (
+            f"{len(faint)} of {len(used)} recordings are very quiet, the worst is "
+            f"{worst.staged.name} (gain {_db(worst.gain):.0f} dB): if it has 16 bits, its sound "
+            f"takes {bits:.0f} of them, and most of what is left is noise of their rounding, which "
+            "the model will learn. Record it louder, or with 24 bits."
+        )
+
+
+def _of_channels(used: Sequence[Staged], settings: BuildSettings) -> Iterator[str]:
+    cancelled = [r for r in used if r.channel != settings.channel]
+    if cancelled:
+        worst = cancelled[0]
+        yield (
+            f"{len(cancelled)} of {len(used)} recordings have channels that cancel each other when "
+            f"they are mixed, such as {worst.name} (one is inverted, it seems), so channel "
+            f"{worst.channel} of it, the louder one, went in; --channel takes one of all."
+        )
+    partly = [r for r in used if r.channel == 0 and r.lost_db >= SUSPICIOUS_DB]
+    if partly:
+        worst = max(partly, key=lambda r: r.lost_db)
+        yield (
+            f"{len(partly)} of {len(used)} recordings have channels that cancel each other in "
+            f"part, the worst is {worst.name} (its mix loses {worst.lost_db:.0f} dB); --channel=1 "
+            "takes one channel instead of the mix."
         )
 
 
@@ -85,3 +159,28 @@ def _of_recordings(used: Sequence[Staged], settings: BuildSettings) -> Iterator[
 
 def _seconds(recordings: Sequence[Staged], settings: BuildSettings) -> float:
     return sum(recording.num_samples for recording in recordings) / settings.sample_rate_hz
+
+
+def _of_held_out(
+    used: Sequence[Leveled], dealt: Mapping[str, Sequence[Clip]], info: dict[str, Any]
+) -> Iterator[str]:
+    if info["split_by"] == "clip":
+        return
+    of_split = {
+        name: [used[number] for number in sorted({clip.recording for clip in clips})]
+        for name, clips in dealt.items()
+    }
+    for split in ("valid", "test"):
+        far = unlike(of_split[split], of_split["train"])
+        if far:
+            name, distance = far[0]
+            yield (
+                f"{len(far)} of {len(of_split[split])} recordings in {split} sound unlike all that "
+                f"is trained on, the worst is {name} ({distance:.0f} dB from the nearest in level "
+                "and spectrum), so bits there say little about the rest; choose another --seed, or "
+                "name what is held out."
+            )
+
+
+def _db(ratio: float) -> float:
+    return float(20 * np.log10(ratio))

@@ -11,9 +11,6 @@ from typing import NamedTuple
 from samplernn_jax import audio
 from samplernn_jax.data.dataset import SPLITS
 
-# Audio that libsndfile does not read: passing it over in silence would surprise.
-_FOREIGN = frozenset({".aac", ".m4a", ".mka", ".mp4", ".webm", ".wma", ".ape", ".wv", ".amr"})
-
 _SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 
 
@@ -86,12 +83,8 @@ def find(inputs: Sequence[Path], leave_out: Path) -> Found:
     for given in inputs:
         prefix = f"{given.resolve().name}/" if len(inputs) > 1 and given.is_dir() else ""
         for name, path, explicit in _files(given, leave_out.resolve(), rejected):
-            ending = path.suffix.lower()
-            if not (explicit or ending in audio.extensions()):
-                if ending in _FOREIGN:
-                    rejected.append((prefix + name, f"{ending} is not a format that is read here"))
-                else:
-                    num_ignored += 1
+            if not (explicit or path.suffix.lower() in audio.extensions()):
+                num_ignored += 1
                 continue
             try:
                 recordings.setdefault(path.resolve(), of_file(prefix + name, path))
@@ -101,7 +94,7 @@ def find(inputs: Sequence[Path], leave_out: Path) -> Found:
         where = ", ".join(map(str, inputs))
         passed_over = f"; passed over {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
         raise ValueError(
-            f"input={where}: holds no audio file (such as .wav, .flac, .ogg, .mp3 or .aiff)"
+            f"input={where}: holds no audio file (such as .wav, .flac, .mp3, .m4a or .mp4)"
             + passed_over
         )
     return Found(_with_unique_names(recordings.values()), rejected, num_ignored)

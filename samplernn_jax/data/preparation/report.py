@@ -1,6 +1,6 @@
 """A dataset in words and pictures: what went in, what did not, and what may be wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +8,34 @@ import numpy as np
 
 from samplernn_jax import plots
 from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
+from samplernn_jax.data.preparation.facts import Facts
 
 _MAX_LISTED = 20
+_MAX_NAMED = 5
+_OUTSTANDING_DB = 6.0
 _BAR = 40
 _DB_PER_BIT = 20 * np.log10(2)
 _PICTURED_CLIPS = 3
 
 
-def table(info: dict[str, Any]) -> str:
-    """What dataset.json says, for people.
+def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
+    """What a dataset says of itself, for people.
 
     Args:
         info: the content of dataset.json.
+        recordings: that of recordings.jsonl.
     """
-    return "\n".join([*_splits(info), "", *_content(info), *_passed_over(info), *_warnings(info)])
+    lines = (
+        *_splits(info, recordings),
+        "",
+        *_content(info, recordings),
+        *_remarks(info),
+        *_warnings(info),
+    )
+    return "\n".join(lines)
 
 
-def _splits(info: dict[str, Any]) -> Iterator[str]:
+def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
     rate = info["sample_rate_hz"]
     how = {"recording": "whole recordings", "clip": "single clips", "given": "as given"}
     yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>12}"
@@ -35,6 +46,10 @@ def _splits(info: dict[str, Any]) -> Iterator[str]:
             f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{duration(seconds):>12}"
         )
     yield f"Held out: {how[info['split_by']]}."
+    for split in SPLITS[1:]:
+        names = [recording.name for recording in recordings if split in recording.splits]
+        more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+        yield f"  {split}: {', '.join(names[:_MAX_NAMED])}{more}"
     if info["split_by"] == "clip":
         yield (
             "So few recordings are split by clip: valid and test come from the recordings that are "
@@ -42,9 +57,12 @@ def _splits(info: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _content(info: dict[str, Any]) -> Iterator[str]:
+def _content(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
     audio = info["audio"]
-    gain = "one for each recording" if info["gain"] is None else f"{info['gain']:.4g} for all"
+    gain = "one for each recording"
+    if info["gain"] is not None:
+        louder = sum(recording.gain < info["gain"] for recording in recordings)
+        gain = f"{info['gain']:.4g} for all" + (f" but {louder:,} louder ones" if louder else "")
     yield f"sample rate      {info['sample_rate_hz']:,} Hz"
     yield f"gain             {gain} ({info['settings']['gain']})"
     yield f"peak, RMS        {_db(audio['peak'])}, {_db(audio['rms'])} of full scale"
@@ -60,10 +78,14 @@ def _content(info: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _passed_over(info: dict[str, Any]) -> Iterator[str]:
-    for what, entries in (("passed over", info["rejected"]), ("ends early", info["damaged"])):
+def _remarks(info: dict[str, Any]) -> Iterator[str]:
+    for what, key, entries in (
+        ("passed over", "reason", info["rejected"]),
+        ("ends early", "reason", info["damaged"]),
+        ("note on", "note", info.get("notes", [])),
+    ):
         for entry in entries[:_MAX_LISTED]:
-            yield f"  {what} {entry['recording']}: {entry['reason']}"
+            yield f"  {what} {entry['recording']}: {entry[key]}"
         if len(entries) > _MAX_LISTED:
             yield f"  ... and {len(entries) - _MAX_LISTED:,} more, see dataset.json"
 
@@ -83,6 +105,42 @@ def histogram(info: dict[str, Any]) -> str:
         below = len(counts) - 1 - band
         label = f"{-below * _DB_PER_BIT:4.0f} dB" if band else "  zero "
         lines.append(f"{label:8} {share:7.2%}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
+    """How loud each recording is after the gain, those that stand out marked.
+
+    One stands out if it is 6 dB or more, and three times the usual difference (the median, scaled
+    to a standard deviation), from the median of all, or if it was turned down alone. Of many
+    recordings only these are listed.
+
+    Args:
+        info: the content of dataset.json.
+        recordings: that of recordings.jsonl.
+    """
+    known = [recording for recording in recordings if recording.rms is not None]
+    if not known:
+        return "loudness         of each recording is not known, as the dataset is older than that"
+    levels = np.array([20 * np.log10(max(r.gain * (r.rms or 0.0), 1e-6)) for r in known])
+    median = np.median(levels)
+    usual = max(_OUTSTANDING_DB, 3 * 1.4826 * float(np.median(np.abs(levels - median))))
+    lines = [
+        f"loudness         {median:.1f} dB of full scale (RMS) is the median of the recordings, "
+        f"{levels.min():.1f} the least, {levels.max():.1f} the largest"
+    ]
+    marks = [""] * len(known)
+    for number, recording in enumerate(known):
+        if info["gain"] is not None and recording.gain < info["gain"]:
+            lowered_db = 20 * np.log10(info["gain"] / recording.gain)
+            marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
+        elif abs(levels[number] - median) >= usual:
+            marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
+    listed = [n for n in range(len(known)) if marks[n] or len(known) <= _MAX_LISTED]
+    for number in listed[:_MAX_LISTED]:
+        lines.append(f"  {levels[number]:6.1f} dB  {known[number].name}{marks[number]}")
+    if len(listed) > _MAX_LISTED:
+        lines.append(f"  ... and {len(listed) - _MAX_LISTED:,} more that stand out")
     return "\n".join(lines)
 
 

@@ -8,30 +8,26 @@ again when an interrupted preparation is run once more.
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 from pydantic import FiniteFloat
 
 from samplernn_jax import audio
-from samplernn_jax.audio import Frames, Waveform
+from samplernn_jax.audio import Waveform
+from samplernn_jax.data.preparation.meter import Meter
 from samplernn_jax.data.preparation.recordings import Recording
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.files import replace_file, write_json
 from samplernn_jax.reading import build, read_json
 
+_Fact = str | int | FiniteFloat
+
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total) whenever a part of the work is done."""
-
-_FFT_SIZE = 1024
-_FFT_EVERY = 8  # a spectrum of every eighth stretch is enough to find the bandwidth
-_NOTHING_DB = -90.0  # below the loudest frequency
-_CLIPPED = 0.98
-_CLIPPED_RUN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +39,22 @@ class Staged:
         split: "train", "valid" or "test" where that is given.
         file: where the samples are.
         num_samples: how many.
-        mean: of the samples.
-        minimum: of the samples.
-        maximum: of the samples.
+        mean: of the samples but outliers, see `meter.ordinary`.
+        rms: their root mean square about the mean.
+        low: the least of them.
+        high: the largest of them.
+        minimum: of all samples.
+        maximum: of all samples.
+        peak_s: where in the recording the sample that is furthest from the mean is, to 20 ms.
         bandwidth_hz: above this there is nothing.
+        spectrum: the share of each frequency band in dB.
         clipped: fraction of the values of the recording that were clipped when it was made.
+        channel: the channel that was taken, from 1; 0 where they were mixed down.
+        lost_db: how far the mix is below that of unrelated channels, see `audio.Balance`.
         source_rate_hz: sample rate of the recording.
         source_channels: channels of the recording.
         damage: why the recording ends before its time; empty if it does not.
+        notes: what else its decoder has to say, a sentence each.
         digest: of the samples; tells copies.
     """
 
@@ -59,13 +63,21 @@ class Staged:
     file: Path
     num_samples: int
     mean: float
+    rms: float
+    low: float
+    high: float
     minimum: float
     maximum: float
+    peak_s: float
     bandwidth_hz: float
+    spectrum: Sequence[float]
     clipped: float
+    channel: int
+    lost_db: float
     source_rate_hz: int
     source_channels: int
     damage: str
+    notes: Sequence[str]
     digest: str
 
     def read(self, start: int, stop: int) -> Waveform:
@@ -141,7 +153,7 @@ def _stage_once(
 def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
     """What an earlier preparation left, if that is whole."""
     try:
-        known = read_json(facts, dict[str, str | int | FiniteFloat])
+        known = read_json(facts, dict[str, _Fact | list[_Fact]])
         staged: Staged = build(Staged, {**known, **identity}, str(facts))
         return staged if staged.file.stat().st_size == 4 * staged.num_samples else None
     except (OSError, ValueError):
@@ -151,12 +163,29 @@ def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
 def _decode(
     recording: Recording, file: Path, settings: BuildSettings, stopped: threading.Event
 ) -> dict[str, Any]:
-    """Writes the samples to a file and gives the facts."""
-    meter, damage = _Meter(settings.sample_rate_hz), ""
+    """Writes the samples to a file and gives the facts.
+
+    Where the channels cancel each other it is decoded again, and the louder one taken.
+    """
+    meter, facts = _decode_channel(recording, file, settings, stopped, settings.channel)
+    balance = meter.balance
+    if settings.channel == 0 and balance.cancels:
+        _, facts = _decode_channel(recording, file, settings, stopped, balance.loudest)
+    return {**facts, "lost_db": balance.lost_db if settings.channel == 0 else 0.0}
+
+
+def _decode_channel(
+    recording: Recording,
+    file: Path,
+    settings: BuildSettings,
+    stopped: threading.Event,
+    channel: int,
+) -> tuple[Meter, dict[str, Any]]:
+    meter, damage = Meter(settings.sample_rate_hz), ""
     with recording.open() as stream, replace_file(file) as partial, partial.open("wb") as output:
-        source = stream._replace(blocks=meter.clipping(stream.blocks))
+        source = stream._replace(blocks=meter.watch(stream.blocks))
         try:
-            for block in audio.resampled(source, settings.sample_rate_hz, settings.channel):
+            for block in audio.resampled(source, settings.sample_rate_hz, channel):
                 if stopped.is_set():
                     raise _Stopped
                 meter.add(block)
@@ -165,70 +194,11 @@ def _decode(
             damage = str(error)
         if meter.num_samples == 0:
             raise ValueError(damage or "holds no audio")
-    return {
+    return meter, {
         **meter.facts(),
+        "channel": channel,
         "source_rate_hz": stream.sample_rate_hz,
         "source_channels": stream.num_channels,
         "damage": damage,
+        "notes": list(stream.notes),
     }
-
-
-class _Meter:
-    """Gathers the facts about a recording while it goes by."""
-
-    def __init__(self, sample_rate_hz: int) -> None:
-        self._sample_rate_hz = sample_rate_hz
-        self.num_samples = 0
-        self._total = 0.0
-        self._minimum, self._maximum = np.inf, -np.inf
-        self._power = np.zeros(_FFT_SIZE // 2 + 1)
-        self._num_values, self._num_clipped = 0, 0
-        self._digest = hashlib.blake2b(digest_size=16)
-
-    def clipping(self, blocks: Iterator[Frames]) -> Iterator[Frames]:
-        """Passes on what comes from the decoder.
-
-        A value is clipped if it is near full scale and equal to the five before: of 16 bits, not
-        even low waves that were not cut off stand still at their crest for so long.
-        """
-        for frames in blocks:
-            still = (frames[1:] == frames[:-1]) & (np.abs(frames[1:]) >= _CLIPPED)
-            if len(still) >= _CLIPPED_RUN and still.any():
-                runs = np.lib.stride_tricks.sliding_window_view(still, _CLIPPED_RUN, axis=0)
-                self._num_clipped += int(np.count_nonzero(runs.all(axis=-1)))
-            self._num_values += frames.size
-            yield frames
-
-    def add(self, block: Waveform) -> None:
-        """Takes the next samples into account."""
-        if len(block) == 0:
-            return
-        self.num_samples += len(block)
-        self._total += float(block.sum(dtype=np.float64))
-        self._minimum = min(self._minimum, float(block.min()))
-        self._maximum = max(self._maximum, float(block.max()))
-        self._power += _power_spectrum(block)
-        self._digest.update(block.tobytes())
-
-    def facts(self) -> dict[str, int | float | str]:
-        """What was gathered."""
-        power = self._power[1:]  # the mean is no frequency
-        heard = np.flatnonzero(power > power.max() * 10 ** (_NOTHING_DB / 10))
-        highest = int(heard[-1]) + 1 if len(heard) else 0
-        return {
-            "num_samples": self.num_samples,
-            "mean": self._total / self.num_samples,
-            "minimum": self._minimum,
-            "maximum": self._maximum,
-            "bandwidth_hz": highest * self._sample_rate_hz / _FFT_SIZE,
-            "clipped": self._num_clipped / max(1, self._num_values),
-            "digest": self._digest.hexdigest(),
-        }
-
-
-def _power_spectrum(block: Waveform) -> Float64[np.ndarray, " bins"]:
-    """The summed power of some stretches of a block; of the whole block if it is short."""
-    size = min(_FFT_SIZE, len(block))
-    frames = block[: len(block) // size * size].reshape(-1, size)[::_FFT_EVERY]
-    windowed = frames.astype(np.float64) * np.hanning(size + 2)[None, 1:-1]
-    return np.square(np.abs(np.fft.rfft(windowed, _FFT_SIZE))).sum(axis=0)

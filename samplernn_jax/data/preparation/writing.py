@@ -12,7 +12,7 @@ from samplernn_jax.data.dataset import lengths_file, shard_file
 from samplernn_jax.data.preparation.splits import Clip
 from samplernn_jax.files import checksum
 
-_SCALE = np.iinfo(np.int16).max
+_SCALE = 2**15  # as `quantization` reads them, so that -1 has its token; 1 itself is clipped
 _SHARD_SAMPLES = 2**29  # 1 GiB
 NUM_BANDS = 16
 
@@ -21,7 +21,8 @@ class Levels:
     """How loud the samples are that are written.
 
     Attributes:
-        bands: how many samples have an amplitude of 0, and of each 6 dB up to full scale.
+        bands: how many samples have an amplitude of 0, and of each 6 dB up to full scale; the
+            very least sample, -1, is in the last.
     """
 
     def __init__(self) -> None:
@@ -32,8 +33,9 @@ class Levels:
 
     def add(self, scaled: Waveform, pcm: np.ndarray) -> None:
         """Takes a clip into account, before and after it was rounded."""
-        size = np.abs(pcm)
-        self.bands += np.bincount(np.frexp(size)[1], minlength=NUM_BANDS)
+        size = np.abs(pcm.astype(np.int32))
+        bands = np.minimum(np.frexp(size)[1], NUM_BANDS - 1)
+        self.bands += np.bincount(bands, minlength=NUM_BANDS)
         self._power += float(np.square(size, dtype=np.float64).sum())
         self._peak = max(self._peak, int(size.max()))
         self._num_over += int(np.count_nonzero(np.abs(scaled) > _SCALE + 0.5))
@@ -80,8 +82,9 @@ def write_split(
         file = shard_file(folder, name, number)
         with file.open("wb") as stream:
             for clip in clip_numbers.tolist():
-                scaled = read(clips[clip]) * np.float32(_SCALE)
-                pcm = np.rint(np.clip(scaled, -_SCALE, _SCALE)).astype("<i2")
+                with np.errstate(over="ignore"):  # what is garbage in a file may be that large
+                    scaled = read(clips[clip]) * np.float32(_SCALE)
+                pcm = np.rint(scaled).clip(-_SCALE, _SCALE - 1).astype("<i2")
                 levels.add(scaled, pcm)
                 stream.write(pcm.tobytes())
         num_samples = int(lengths[clip_numbers].sum())

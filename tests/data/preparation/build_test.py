@@ -42,7 +42,7 @@ def build(found, path, **changes):
 
 def all_samples(path):
     splits = Dataset.open(path).splits.values()
-    return np.concatenate([shard for split in splits for shard in split.shards])
+    return np.concatenate([shard for split in splits for shard in split.shards]).astype(np.int32)
 
 
 def facts(path):
@@ -57,8 +57,10 @@ def test_every_sample_of_every_recording_is_in_exactly_one_split(tmp_path):
     dataset = Dataset.open(tmp_path / "d")
     assert info["split_by"] == "recording"
     assert sum(split.num_samples for split in dataset.splits.values()) == sum(lengths)
-    expected = np.rint(np.concatenate(waveforms) * np.float32(info["gain"]) * np.float32(32767))
-    np.testing.assert_array_equal(np.sort(all_samples(tmp_path / "d")), np.sort(expected))
+    expected = np.rint(np.concatenate(waveforms) * np.float32(info["gain"]) * np.float32(32768))
+    np.testing.assert_array_equal(
+        np.sort(all_samples(tmp_path / "d")), np.sort(expected.clip(-32768, 32767))
+    )
     assert all(len(entry["splits"]) == 1 for entry in facts(tmp_path / "d").values())
     assert sum(split["num_recordings"] for split in info["splits"].values()) == len(lengths)
     assert max(split.lengths.max() for split in dataset.splits.values()) == 800
@@ -70,7 +72,7 @@ def test_one_gain_keeps_loud_and_quiet_apart_and_silence_at_zero(tmp_path):
     info = build(of(quiet, loud), tmp_path / "d")
     assert info["gain"] == pytest.approx(2.0)
     samples = np.abs(all_samples(tmp_path / "d"))
-    assert samples.max() == 32767
+    assert samples.max() >= 32767
     assert (samples == 0).sum() >= 100
 
 
@@ -85,7 +87,7 @@ def test_a_gain_for_each_recording_evens_them_out(tmp_path):
 def test_no_gain_keeps_amplitudes_and_clips_what_exceeds_full_scale(tmp_path):
     info = build(of(noise(4000, peak=0.25), noise(4000, peak=2.0)), tmp_path / "d", gain="none")
     assert info["gain"] == 1.0
-    assert np.abs(all_samples(tmp_path / "d")).max() == 32767
+    assert (all_samples(tmp_path / "d").min(), all_samples(tmp_path / "d").max()) == (-32768, 32767)
     assert info["audio"]["over"] == pytest.approx(0.25, abs=0.02)
     assert any("exceed full scale" in warning for warning in info["warnings"])
 
@@ -94,8 +96,8 @@ def test_loudness_is_brought_to_its_target_but_never_over_full_scale(tmp_path):
     tone = np.sin(2 * np.pi * 997 * np.arange(5 * RATE) / RATE).astype(np.float32)
     info = build(of(0.03 * tone), tmp_path / "a", gain="loudness", loudness_lufs=-23.01)
     assert 0.03 * info["gain"] == pytest.approx(0.1, rel=0.01)
-    tone[0] = 1.0
-    tone[1:] *= 0.01
+    tone *= np.float32(0.02)
+    tone[::100] = 1.0
     info = build(of(0.5 * tone), tmp_path / "b", gain="loudness", loudness_lufs=-10.0)
     assert info["gain"] == pytest.approx(2.0)
 
@@ -122,7 +124,7 @@ def test_the_mean_of_each_recording_is_removed(tmp_path):
     info = build(of(*waveforms), tmp_path / "d", remove_dc=True)
     samples = all_samples(tmp_path / "d")
     assert abs(samples.mean()) < 3
-    assert np.abs(samples).max() == 32767
+    assert np.abs(samples).max() >= 32767
     assert 2.9 < info["gain"] < 3.5
     assert any("2 of 2 recordings have a DC offset" in warning for warning in info["warnings"])
 
@@ -447,7 +449,7 @@ def test_amplitudes_are_counted_in_bands_of_6_db(tmp_path):
     assert content["bands"][15] == 2000
     assert content["bands"][14] == 1000
     assert content["bands"][0] == 1000
-    assert content["peak"] == 1.0
+    assert content["peak"] == pytest.approx(1.0, abs=1e-4)
     assert content["rms"] == pytest.approx(np.sqrt((waveform**2).mean()), rel=1e-4)
 
 

@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from samplernn_jax.data.preparation import recordings
+from tests.encoded import encode
 
 RATE = 8000
 
@@ -52,13 +53,25 @@ def test_hidden_files_and_folders_are_passed_over(folder):
     assert names(find(folder)) == ["a.wav"]
 
 
-def test_other_files_are_counted_and_foreign_audio_is_named(folder):
+def test_other_files_are_counted(folder):
     write(folder / "a.wav")
-    for name in ("notes.txt", "cover.jpg", "song.m4a"):
+    for name in ("notes.txt", "cover.jpg"):
         (folder / name).write_bytes(b"x")
     found = find(folder)
-    assert (names(found), found.num_ignored) == (["a.wav"], 2)
-    assert found.rejected == [("song.m4a", ".m4a is not a format that is read here")]
+    assert (names(found), found.num_ignored, found.rejected) == (["a.wav"], 2, [])
+
+
+def test_recordings_are_found_in_the_containers_that_people_have(folder):
+    waveform = np.linspace(-0.5, 0.5, RATE, dtype=np.float32)
+    encode(folder / "phone.m4a", waveform, 44100, "aac")
+    encode(folder / "film.MP4", waveform, 44100, "aac", pictures=True)
+    encode(folder / "page.webm", waveform, 48000, "libopus")
+    encode(folder / "old.wma", waveform, 44100, "wmav2")
+    found = find(folder)
+    assert names(found) == ["film.MP4", "old.wma", "page.webm", "phone.m4a"]
+    for recording in found.recordings:
+        with recording.open() as stream:
+            assert sum(map(len, stream.blocks)) > 4000
 
 
 def test_a_loop_of_links_ends_and_a_file_is_taken_once(folder):
@@ -157,8 +170,8 @@ def test_the_fingerprint_changes_with_the_file(folder):
 def test_what_is_not_there_is_named(folder):
     with pytest.raises(ValueError, match=r"input=.*missing: must be an existing file, folder or"):
         find(folder / "missing")
-    (folder / "x.aac").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"holds no audio file .*passed over x.aac"):
+    (folder / "x.wav").symlink_to(folder / "nowhere")
+    with pytest.raises(ValueError, match=r"holds no audio file .*passed over x.wav"):
         find(folder)
 
 

@@ -1,25 +1,17 @@
-"""Reading and writing audio: float32 in [-1, 1], piece by piece, so that memory stays flat."""
+"""What libsndfile reads and writes; the one module that imports soundfile."""
 
 import contextlib
+import io
 import re
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
-import soxr
-from jaxtyping import Float32
 
+from samplernn_jax.audio.stream import DamagedError, Frames, Stream, Waveform
 from samplernn_jax.files import replace_file
-
-Waveform = Float32[np.ndarray, " _"]
-"""[num_samples]; the axis has no name, as the pieces of a recording differ in length."""
-
-Frames = Float32[np.ndarray, "_ _"]
-"""[num_frames, channels], likewise."""
 
 _BLOCK_FRAMES = 2**18
 _READ_FRAMES = 2**12  # what is lost of a damaged file in front of the damage
@@ -33,8 +25,8 @@ _SHORTER_THAN_HEADER = re.compile(r"(?:data|SSND|Data Size) +: (\d+) \(should be
 _LENGTH_UNKNOWN = 2**31 - 2**16
 _FRAMES_UNKNOWN = 2**62
 
-SAMPLE_RATES_HZ = 1000, 2**20
-"""The lowest and the highest that a recording may have."""
+_WAV_TAGS_OF_MPEG = (b"\x50\x00", b"\x55\x00")
+_HEAD_BYTES = 2**12
 
 ENCODINGS = {
     "wav16": ("WAV", "PCM_16"),
@@ -45,26 +37,8 @@ ENCODINGS = {
 """What files are written as: libsndfile's names of the format and of the samples in it."""
 
 
-class DamagedError(ValueError):
-    """A recording ends before its time; what came before could be read."""
-
-
-class Stream(NamedTuple):
-    """A recording while it is read.
-
-    Attributes:
-        sample_rate_hz: of the recording.
-        num_channels: of the recording.
-        blocks: its consecutive pieces; taking the next one may raise ValueError.
-        num_frames: as many as the file says it holds.
-        first_frame: where in the recording the pieces begin.
-    """
-
-    sample_rate_hz: int
-    num_channels: int
-    blocks: Iterator[Frames]
-    num_frames: int = 0
-    first_frame: int = 0
+class NotReadError(ValueError):
+    """A file is none of those that libsndfile is to read."""
 
 
 def extensions() -> frozenset[str]:
@@ -74,20 +48,21 @@ def extensions() -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def open_stream(path: Path, start: int = 0, num_frames: int | None = None) -> Iterator[Stream]:
-    """Opens a file in any format that libsndfile reads, whatever its name ends in.
+def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[Stream]:
+    """Opens a file of any format that libsndfile reads, but MPEG.
 
     Args:
-        path: the file.
+        raw: the file, at its beginning.
         start: first frame to read.
         num_frames: how many to read; None for all that follow.
 
     Raises:
-        ValueError: the file cannot be read; from the blocks, DamagedError where it is cut short.
+        NotReadError: the file is of another format.
+        DamagedError: it ends before `start`; from the blocks, where it is cut short.
     """
-    with _open_file(path) as raw, _decoder(raw) as file:
-        if not SAMPLE_RATES_HZ[0] <= file.samplerate <= SAMPLE_RATES_HZ[1]:
-            raise ValueError(f"cannot be true: its header says {file.samplerate} Hz")
+    if _is_mpeg(raw):
+        raise NotReadError("is MPEG, whose decoder writes what it complains about to the terminal")
+    with _decoder(raw) as file:
         if start:
             try:
                 file.seek(start)
@@ -95,6 +70,17 @@ def open_stream(path: Path, start: int = 0, num_frames: int | None = None) -> It
                 raise DamagedError(f"is damaged ({error.error_string})") from error
         blocks = _blocks(file, start, num_frames)
         yield Stream(file.samplerate, file.channels, blocks, _promised_frames(file), start)
+
+
+def _is_mpeg(raw: io.FileIO) -> bool:
+    """Whether libsndfile would take a file for MPEG audio, bare, behind tags or in a WAV file."""
+    head = raw.read(_HEAD_BYTES)
+    raw.seek(0)
+    if head.startswith(b"RIFF"):
+        at = head.find(b"fmt ")
+        return at >= 0 and head[at + 8 : at + 10] in _WAV_TAGS_OF_MPEG
+    has_sync = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    return has_sync or head.startswith(b"ID3")
 
 
 class _SoundFile(soundfile.SoundFile):
@@ -108,25 +94,12 @@ class _SoundFile(soundfile.SoundFile):
         return False
 
 
-def _open_file(path: Path) -> BinaryIO:
-    """Opens the file itself, as libsndfile would not say why it cannot."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for whoever writes into it
-            raise ValueError("must be a file, not a folder, pipe or device")
-        if status.st_size == 0:
-            raise ValueError("is empty (0 bytes)")
-        return path.open("rb")
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from error
-
-
-def _decoder(raw: BinaryIO) -> _SoundFile:
+def _decoder(raw: io.FileIO) -> _SoundFile:
     """Without a name, from which soundfile would conclude that a .raw file has no header."""
     try:
         return _SoundFile(raw.fileno(), closefd=False)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"cannot be read as audio ({error.error_string})") from error
+        raise NotReadError(error.error_string) from error
 
 
 def _promised_frames(file: soundfile.SoundFile) -> int:
@@ -166,53 +139,6 @@ def _fill(file: soundfile.SoundFile, block: Frames) -> tuple[int, soundfile.Libs
             break
         num_read += read
     return num_read, None
-
-
-def resampled(stream: Stream, sample_rate_hz: int, channel: int = 0) -> Iterator[Waveform]:
-    """One channel of a recording at another sample rate, piece by piece, through soxr.
-
-    Args:
-        stream: the recording.
-        sample_rate_hz: rate of the result.
-        channel: 1 for the first, 2 for the second, ...; 0 mixes all down to their mean.
-
-    Raises:
-        ValueError: there is no such channel, a value is not finite, or the stream's own.
-    """
-    if channel > stream.num_channels:
-        raise ValueError(f"has {stream.num_channels} channels, so there is no channel={channel}")
-    resampler = soxr.ResampleStream(stream.sample_rate_hz, sample_rate_hz, 1, dtype="float32")
-    position, damage = stream.first_frame, None
-    try:
-        for frames in stream.blocks:
-            mono = frames[:, channel - 1] if channel else frames.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono).all():
-                at_s = (position + int(np.isfinite(mono).argmin())) / stream.sample_rate_hz
-                raise ValueError(f"holds a value that is not a finite number, at {at_s:.3f} s")
-            position += len(mono)
-            yield resampler.resample_chunk(np.ascontiguousarray(mono))
-    except DamagedError as error:  # the resampler still holds some of what could be read
-        damage = error
-    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-    if damage is not None:
-        raise damage
-
-
-def read(path: str | Path, sample_rate_hz: int) -> Waveform:
-    """Reads a whole recording, mixed down and resampled.
-
-    Raises:
-        ValueError: the file cannot be read, is empty or cut short (as far as its format tells),
-            or holds a value that is not finite.
-    """
-    try:
-        with open_stream(Path(path)) as stream:
-            waveform = np.concatenate(list(resampled(stream, sample_rate_hz)))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    if len(waveform) == 0:
-        raise ValueError(f"{path}: holds no audio")
-    return waveform
 
 
 def write(
@@ -276,20 +202,3 @@ def suffix(encoding: str) -> str:
 def bytes_per_sample(encoding: str) -> int:
     """Of one channel; of compressed formats, what they do not exceed."""
     return {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[ENCODINGS[encoding][1]]
-
-
-def write_loudest(source: Path, target: Path, encoding: str) -> None:
-    """Writes a mono file again with its largest amplitude at full scale; silence stays."""
-    with open_stream(source) as stream:
-        peak = max((float(np.abs(block).max(initial=0)) for block in stream.blocks), default=0.0)
-    with open_stream(source) as stream, writer(target, stream.sample_rate_hz, encoding) as write_on:
-        for block in stream.blocks:
-            write_on(block[:, 0] / np.float32(peak or 1))
-
-
-def beginning(path: Path, seconds: float) -> tuple[Waveform, int]:
-    """The first channel of the first seconds of a file, and its sample rate in Hz."""
-    with open_stream(path) as whole:
-        rate = whole.sample_rate_hz
-    with open_stream(path, 0, round(seconds * rate)) as stream:
-        return np.concatenate([block[:, 0] for block in stream.blocks]), rate

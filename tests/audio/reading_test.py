@@ -1,4 +1,5 @@
 import os
+from functools import partial
 from unittest.mock import Mock
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import soundfile
 
 from samplernn_jax import audio
+from tests.encoded import garble
 
 RATE = 8000
 
@@ -232,3 +234,43 @@ def test_written_audio_reads_back(tmp_path):
     audio.write(tmp_path / "new" / "x.wav", waveform, RATE)
     np.testing.assert_allclose(audio.read(tmp_path / "new" / "x.wav", RATE), waveform, atol=4e-5)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.wav"]
+
+
+def test_nothing_is_printed_of_a_damaged_mp3_of_libsndfile(tmp_path, capfd):
+    soundfile.write(tmp_path / "x.mp3", tone(10), RATE)
+    garble(tmp_path / "x.mp3", tmp_path / "garbled.mp3")
+    read_what_can_be(tmp_path / "garbled.mp3")
+    assert capfd.readouterr() == ("", "")
+
+
+def stereo(path, left, right):
+    soundfile.write(path, np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    return partial(audio.open_stream, path)
+
+
+def test_of_channels_that_cancel_the_louder_one_is_taken_and_that_is_said(tmp_path):
+    left = tone(1)
+    heard = audio.listen(stereo(tmp_path / "x.wav", 0.9 * left + 0.1, -left), RATE)
+    np.testing.assert_allclose(heard.waveform, -left, atol=1e-6)
+    assert heard.notes == ["has channels that cancel each other, so channel 2 alone is taken"]
+    np.testing.assert_array_equal(audio.read(tmp_path / "x.wav", RATE), heard.waveform)
+
+
+def test_channels_that_cancel_in_part_are_mixed_and_that_is_said(tmp_path):
+    left, other = tone(1), tone(1, hz=700.0)
+    right = -left + 0.9 * other
+    heard = audio.listen(stereo(tmp_path / "x.wav", left, right), RATE)
+    np.testing.assert_allclose(heard.waveform, 0.45 * other, atol=1e-6)
+    assert heard.notes == []
+    heard = audio.listen(stereo(tmp_path / "y.wav", left, -left + 0.6 * other), RATE)
+    (note,) = heard.notes
+    assert note == "has channels that cancel each other in part, their mix loses 8 dB"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_stereo_as_it_is_gives_no_note(tmp_path, share):
+    """Of what is in one channel alone, in both, or different in each."""
+    rng = np.random.default_rng(0)
+    left, right = 0.1 * rng.standard_normal((2, RATE))
+    for name, other in (("alone", 0 * left), ("mixed", share * left + (1 - share) * right)):
+        assert audio.listen(stereo(tmp_path / f"{name}.wav", left, other), RATE).notes == []

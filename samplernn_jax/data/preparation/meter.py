@@ -1,0 +1,149 @@
+"""The facts about a recording, gathered while it goes by."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from samplernn_jax.audio import Balance, Frames, Waveform
+
+_WINDOW_S = 0.02
+_QUANTILE = 0.99
+_OUTLYING = 2.0
+_SOUNDING = 1e-3
+
+_FFT_SIZE = 1024
+_FFT_EVERY = 8  # a spectrum of every eighth stretch is enough to find the bandwidth
+_NOTHING_DB = -90.0  # below the loudest frequency
+_BAND_EDGES = np.unique(np.geomspace(1, _FFT_SIZE // 2 + 1, 14).round().astype(int))
+_LOWEST_DB = -60.0
+
+_CLIPPED = 0.98
+_CLIPPED_RUN = 5
+
+PerWindow = Float64[np.ndarray, " windows"]
+
+
+def ordinary(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
+    """Which windows of 20 ms are no outliers.
+
+    An outlier has a peak that is more than 6 dB above the 99 % quantile of the peaks of the windows
+    that sound, which are those within 60 dB of the loudest, or of full scale if that is less. So a
+    click, or a hundredth of the sound, is an outlier if it is louder than all else by far, and
+    nothing is in less than a second of sound. Music and speech as they are have none: their
+    largest sample is 2.4 to 5.7 dB above that quantile.
+
+    Args:
+        peaks: the largest amplitude of each window.
+    """
+    sounding = peaks[peaks > _SOUNDING * min(float(peaks.max()), 1.0)]
+    if len(sounding) == 0:
+        return np.ones(len(peaks), bool)
+    return peaks <= _OUTLYING * np.quantile(sounding, _QUANTILE)
+
+
+class Meter:
+    """Gathers the facts about a recording.
+
+    Attributes:
+        num_samples: how many went by.
+        balance: of the channels and their mix.
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.num_samples = 0
+        self.balance = Balance()
+        self._sample_rate_hz = sample_rate_hz
+        self._window = max(1, round(_WINDOW_S * sample_rate_hz))
+        self._rest = np.zeros(0, np.float32)
+        self._windows: list[Float64[np.ndarray, "5 _"]] = []
+        self._power = np.zeros(_FFT_SIZE // 2 + 1)
+        self._num_values, self._num_clipped = 0, 0
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def watch(self, blocks: Iterator[Frames]) -> Iterator[Frames]:
+        """Passes on what comes from the decoder.
+
+        A value is clipped if it is near full scale and equal to the five before: of 16 bits, not
+        even low waves that were not cut off stand still at their crest for so long.
+        """
+        for frames in self.balance.watch(blocks):
+            still = (frames[1:] == frames[:-1]) & (np.abs(frames[1:]) >= _CLIPPED)
+            if len(still) >= _CLIPPED_RUN and still.any():
+                runs = np.lib.stride_tricks.sliding_window_view(still, _CLIPPED_RUN, axis=0)
+                self._num_clipped += int(np.count_nonzero(runs.all(axis=-1)))
+            self._num_values += frames.size
+            yield frames
+
+    def add(self, block: Waveform) -> None:
+        """Takes the next samples into account."""
+        if len(block) == 0:
+            return
+        self.num_samples += len(block)
+        self._power += _power_spectrum(block)
+        self._digest.update(block.tobytes())
+        samples = np.concatenate([self._rest, block])
+        whole = len(samples) // self._window * self._window
+        self._windows.append(_measured(samples[:whole].reshape(-1, self._window)))
+        self._rest = samples[whole:]
+
+    def facts(self) -> dict[str, int | float | str | list[float]]:
+        """What was gathered of a recording that is not empty; see `staging.Staged`."""
+        last = [_measured(self._rest[None])] if len(self._rest) else []
+        sizes, lows, highs, sums, squares = np.concatenate([*self._windows, *last], axis=1)
+        centre = float(np.median(sums / sizes))
+        peaks = np.maximum(highs - centre, centre - lows)
+        usual = ordinary(peaks)
+        mean = float(sums[usual].sum() / sizes[usual].sum())
+        power = float(squares[usual].sum() / sizes[usual].sum()) - mean**2
+        return {
+            "num_samples": self.num_samples,
+            "mean": mean,
+            "rms": max(power, 0.0) ** 0.5,
+            "low": float(lows[usual].min()),
+            "high": float(highs[usual].max()),
+            "minimum": float(lows.min()),
+            "maximum": float(highs.max()),
+            "peak_s": int(peaks.argmax()) * self._window / self._sample_rate_hz,
+            "bandwidth_hz": self._bandwidth_hz(),
+            "spectrum": _bands(self._power),
+            "clipped": self._num_clipped / max(1, self._num_values),
+            "digest": self._digest.hexdigest(),
+        }
+
+    def _bandwidth_hz(self) -> float:
+        power = self._power[1:]  # the mean is no frequency
+        heard = np.flatnonzero(power > power.max() * 10 ** (_NOTHING_DB / 10))
+        highest = int(heard[-1]) + 1 if len(heard) else 0
+        return highest * self._sample_rate_hz / _FFT_SIZE
+
+
+def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
+    """Size, least and largest sample, sum and sum of squares of each window."""
+    exact = windows.astype(np.float64)
+    return np.stack(
+        [
+            np.full(len(exact), float(exact.shape[1])),
+            exact.min(axis=1),
+            exact.max(axis=1),
+            exact.sum(axis=1),
+            np.square(exact).sum(axis=1),
+        ]
+    )
+
+
+def _power_spectrum(block: Waveform) -> Float64[np.ndarray, " bins"]:
+    """The summed power of some stretches of a block; of the whole block if it is short."""
+    size = min(_FFT_SIZE, len(block))
+    frames = block[: len(block) // size * size].reshape(-1, size)[::_FFT_EVERY]
+    windowed = frames.astype(np.float64) * np.hanning(size + 2)[None, 1:-1]
+    return np.square(np.abs(np.fft.rfft(windowed, _FFT_SIZE))).sum(axis=0)
+
+
+def _bands(power: Float64[np.ndarray, " bins"]) -> list[float]:
+    """The share of each frequency band in dB; the bands are equally wide in octaves."""
+    bands = np.add.reduceat(power, _BAND_EDGES[:-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = 10 * np.log10(bands / bands.sum())
+    return np.nan_to_num(shares, nan=_LOWEST_DB).clip(_LOWEST_DB, 0).round(2).tolist()
