@@ -99,7 +99,7 @@ def test_running_out_of_memory_is_one_sentence(data_path, tmp_path, monkeypatch)
     with pytest.raises(
         ValueError, match=r"ran out of memory \(.* allocate 12345 bytes.\); raise parallel.micro"
     ) as error:
-        train(make_config(data_path), tmp_path / "run", lambda _: None)
+        train(with_data(make_config(data_path), batch_size=16), tmp_path / "run", lambda _: None)
     assert "\n" not in str(error.value)
 
 
