@@ -64,9 +64,10 @@ def _check(config: ExperimentConfig, rows: int, copies: int, limit_bytes: int | 
     needed, data = bytes_at_once(config, rows, copies), config.data
     require(
         limit_bytes is None or needed <= limit_bytes,
-        f"batch_size={data.batch_size}, seq_len={data.seq_len}: take at least {size(needed)} of "
-        f"each device with a model of {num_parameters(config.model):,} parameters, must be at most "
-        f"the {size(limit_bytes or 0)} that it has",
+        f"batch_size={data.batch_size}, seq_len={data.seq_len}: take at least "
+        f"{describe_bytes(needed)} of each device with a model of "
+        f"{num_parameters(config.model):,} parameters, must be at most the "
+        f"{describe_bytes(limit_bytes or 0)} that it has",
     )
 
 
@@ -89,13 +90,14 @@ def check_generation(
     needed = _BYTES * num_sequences * (3 * num_samples + state_size(config))
     require(
         limit_bytes is None or needed <= limit_bytes,
-        f"{name}={num_sequences}: takes at least {size(needed)} with {num_samples:,} "
-        f"samples of each at once, must be at most the {size(limit_bytes or 0)} of memory",
+        f"{name}={num_sequences}: takes at least {describe_bytes(needed)} with {num_samples:,} "
+        "samples of each at once, must be at most the "
+        f"{describe_bytes(limit_bytes or 0)} of memory",
     )
 
 
-def size(num_bytes: int) -> str:
-    """In words."""
+def describe_bytes(num_bytes: int) -> str:
+    """In the unit that suits."""
     if num_bytes < 2**20:
         return f"{num_bytes / 2**10:.0f} KiB"
     return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"

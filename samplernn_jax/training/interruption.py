@@ -104,7 +104,7 @@ class Request:
 
 
 @dataclasses.dataclass
-class Progress:
+class Standing:
     """How far a run is, for what is said to who stops it.
 
     Attributes:
@@ -137,10 +137,10 @@ class Progress:
 
 
 @contextlib.contextmanager
-def noticed(request: Request, progress: Progress | None = None) -> Iterator[None]:
+def noticed(request: Request, standing: Standing | None = None) -> Iterator[None]:
     """Turns the first signal into a request, for the loop to see between two steps.
 
-    A second one ends the program at once. With `progress`, both are answered on standard error.
+    A second one ends the program at once. With `standing`, both are answered on standard error.
     Outside of the main thread, which alone may handle signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -155,21 +155,21 @@ def noticed(request: Request, progress: Progress | None = None) -> Iterator[None
             signal.signal(number, handler)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if progress is None:
+        if standing is None:
             restore()
         request.handle(number, frame)
 
     for number in numbers:
         signal.signal(number, handle)
     try:
-        with contextlib.nullcontext() if progress is None else _answered(progress):
+        with contextlib.nullcontext() if standing is None else _answered(standing):
             yield
     finally:
         restore()
 
 
 @contextlib.contextmanager
-def _answered(progress: Progress) -> Iterator[None]:
+def _answered(standing: Standing) -> Iterator[None]:
     """Answers signals from a thread.
 
     Python runs handlers in the main thread, when that is back from what it waits for, which may be
@@ -178,7 +178,7 @@ def _answered(progress: Progress) -> Iterator[None]:
     ours, pythons = socket.socketpair()
     pythons.setblocking(False)
     before = signal.set_wakeup_fd(pythons.fileno())
-    thread = threading.Thread(target=_answer, args=(ours, progress), daemon=True)
+    thread = threading.Thread(target=_answer, args=(ours, standing), daemon=True)
     thread.start()
     try:
         yield
@@ -189,7 +189,7 @@ def _answered(progress: Progress) -> Iterator[None]:
         ours.close()
 
 
-def _answer(numbers: socket.socket, progress: Progress) -> None:
+def _answer(numbers: socket.socket, standing: Standing) -> None:
     """Says what the first signal does; ends the program at the second, wherever it is.
 
     Nothing that is half written is taken for whole by the next run.
@@ -200,10 +200,10 @@ def _answer(numbers: socket.socket, progress: Progress) -> None:
         if number not in _SIGNALS:
             continue
         if was_asked:
-            end_all(KeyboardInterrupt(), progress.on_second_signal(), 128 + number)
-            _say(progress.on_second_signal())
+            end_all(KeyboardInterrupt(), standing.on_second_signal(), 128 + number)
+            _say(standing.on_second_signal())
             os._exit(128 + number)
-        _say(progress.on_first_signal())
+        _say(standing.on_first_signal())
         was_asked = True
 
 

@@ -29,7 +29,7 @@ from samplernn_jax.processes import from_first_process, is_first_process
 from samplernn_jax.training import interruption, plan, stopping
 from samplernn_jax.training.checkpoint import IMPORTED_STEP, Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.interruption import Interrupted, Progress, Request
+from samplernn_jax.training.interruption import Interrupted, Request, Standing
 from samplernn_jax.training.logbook import Logbook, Report
 from samplernn_jax.training.metrics import Window
 from samplernn_jax.training.step import init_state, map_train_step
@@ -74,7 +74,7 @@ class Trainer:
         self.window = Window()
         self.timed_from: float | None = None
         self.logbook: Logbook | None = None
-        self.progress = Progress(0, 0)
+        self.standing = Standing(0, 0)
 
     def run(self, workdir: Workdir, from_step: int | None = None) -> None:
         """Trains until the run is over.
@@ -89,7 +89,7 @@ class Trainer:
         """
         checkpoint = self._checkpoint_to_go_on_from(from_step)
         first = checkpoint or 0
-        self.progress = Progress(first, first)
+        self.standing = Standing(first, first)
         is_validated = checkpoint is None or self.checkpoints.is_validated(first)
         is_unfinished = not is_validated and self._is_to_be_validated(first)
         if first and not is_unfinished and self._is_over(first):
@@ -120,7 +120,7 @@ class Trainer:
                 )
             if first:
                 self.report(f"Going on after step {first}.")
-            stack.enter_context(interruption.noticed(self.request, self.progress))
+            stack.enter_context(interruption.noticed(self.request, self.standing))
             if is_unfinished and self._validate(first, position.state.best_params):
                 return
             segments = stack.enter_context(contextlib.closing(self._segments(first)))
@@ -179,7 +179,7 @@ class Trainer:
         config, first = self.config.train, int(position.state.step)
         at_once = self.config.parallel.steps_per_call
         for call, step in enumerate(range(first + at_once, self.last_step + 1, at_once), 1):
-            self.progress.step = step
+            self.standing.step = step
             (state, metrics), carry = train_step(*position, next(segments))
             position = Position(state, carry)
             self.window.add(metrics)
@@ -192,7 +192,7 @@ class Trainer:
                 self._log(step, wait=is_due or is_stopping)
             if is_due or is_stopping:
                 self.checkpoints.save(position)
-                self.progress.saved_step = step
+                self.standing.saved_step = step
             if is_stopping:
                 self._interrupt(step)
             if is_due and self._validate(step, state.best_params):

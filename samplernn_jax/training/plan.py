@@ -25,6 +25,7 @@ from samplernn_jax.parallel import (
     rows_of_process,
     shard_rows,
 )
+from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import stopping
 from samplernn_jax.training.step import init_state
 
@@ -209,14 +210,6 @@ def count_parameters(params: Params) -> dict[str, int]:
         name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tier))
         for name, tier in params.items()
     }
-
-
-def describe_bytes(num_bytes: int) -> str:
-    """In the unit that suits."""
-    gib = num_bytes / 2**30
-    if gib >= 1:
-        return f"{gib:,.1f} GiB"
-    return f"{num_bytes / 2**20:.0f} MiB" if num_bytes >= 2**20 else f"{num_bytes / 2**10:.0f} KiB"
 
 
 def _duration(minutes: float) -> str:
