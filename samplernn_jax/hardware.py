@@ -76,8 +76,13 @@ def _best_of_a_few(run: Callable[[jax.Array], jax.Array], value: jax.Array) -> f
     return best
 
 
-def memory_bytes() -> int:
-    """What this process may use of the machine's memory, such as in a container or a job."""
+def memory_bytes() -> int | None:
+    """What this process may use of the machine's memory, such as in a container or a job.
+
+    None where the system does not say, as on Windows.
+    """
+    if not hasattr(os, "sysconf"):
+        return None
     of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = memory_limit_bytes(_content)
     return of_machine if limit is None else min(of_machine, limit)

@@ -150,7 +150,8 @@ def memory_of_device(mesh: Mesh) -> int | None:
     """Bytes of a device; CPU devices share what this process may use of the machine's."""
     devices = mesh.local_mesh.devices.flat
     if devices[0].platform == "cpu":
-        return hardware.memory_bytes() // len(devices)
+        of_all = hardware.memory_bytes()
+        return None if of_all is None else of_all // len(devices)
     stats: dict[str, Any] = devices[0].memory_stats() or {}
     return stats.get("bytes_limit")
 
