@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
 from samplernn_jax.data.named import recipes
-from samplernn_jax.data.preparation import report
+from samplernn_jax.data.preparation import facts, report
 from samplernn_jax.data.preparation.staging import _staged_before
 from samplernn_jax.files import write_json
 from samplernn_jax.reading import build, parse_json, read_json, typed
@@ -34,8 +34,10 @@ OTHER = (
 )
 HOW = {"flags": {"seed": 1}, "model_sha256": "x", "settings": {"t": {}}, "prompts": {"a": "b"}}
 FACTS = {
-    **{"num_samples": 3, "mean": 0.0, "minimum": -0.5, "maximum": 0.5, "bandwidth_hz": 100.0},
-    **{"clipped": 0.0, "source_rate_hz": 8000, "source_channels": 1, "damage": "", "digest": "x"},
+    **{"num_samples": 3, "mean": 0.0, "rms": 0.1, "low": -0.4, "high": 0.4, "minimum": -0.5},
+    **{"maximum": 0.5, "peak_s": 0.0, "bandwidth_hz": 100.0, "spectrum": [-3.0, -6.5]},
+    **{"clipped": 0.0, "channel": 0, "lost_db": -1.5, "source_rate_hz": 8000},
+    **{"source_channels": 1, "damage": "", "notes": ["has errors"], "digest": "x"},
 }
 
 
@@ -87,9 +89,10 @@ def dataset(folder):
 
 def describe(path):
     Dataset.open(path)
-    info = read_info(path, PreparedInfo)
-    report.table(info)
+    info, described = read_info(path, PreparedInfo), facts.read(path)
+    report.table(info, described)
     report.histogram(info)
+    report.loudness(info, described)
 
 
 def test_a_description_of_a_dataset(dataset):
@@ -192,6 +195,7 @@ def test_staged_facts_are_taken_only_where_they_are_whole(folder):
         ({}, True),
         ({"mean": float("nan")}, False),
         ({"num_samples": 3.0}, False),
+        ({"spectrum": [-3.0, "loud"]}, False),
     ):
         write_json(folder / "staged.json", FACTS | change)
         staged = _staged_before(folder / "staged.json", identity)

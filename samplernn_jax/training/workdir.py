@@ -26,7 +26,7 @@ from samplernn_jax.reading import read_json, typed
 
 FORMAT_VERSION = 1
 
-_SHAPE_NO_PARAMETERS = ("dtype", "learn_h0")
+_SHAPE_NO_PARAMETERS = ("dtype", "matmul_precision", "learn_h0")
 """Fields of a model that may be chosen when an imported one is trained further."""
 
 
@@ -145,7 +145,7 @@ class Workdir:
             if name not in _SHAPE_NO_PARAMETERS and value != fields[name]:
                 raise ValueError(
                     f"model.{name}={value!r}: the model that was imported into {self.path} has "
-                    f"{name}={fields[name]!r}; only {' and '.join(_SHAPE_NO_PARAMETERS)} may change"
+                    f"{name}={fields[name]!r}; only {', '.join(_SHAPE_NO_PARAMETERS)} may change"
                 )
         return dataclasses.replace(model, **given)
 

@@ -200,5 +200,5 @@ def test_an_older_dataset_opens_and_is_described(tmp_path):
     assert "valid: 00" in report.table(info, described)
     assert "is not known" in report.loudness(info, described)
     lines.write_text("{}\n")
-    with pytest.raises(ValueError, match=r"recordings.jsonl: is missing or damaged; prepare"):
+    with pytest.raises(ValueError, match=r"recordings.jsonl, line 1: name: is missing"):
         facts.read(tmp_path / "d")
