@@ -41,7 +41,7 @@ def run(main: Callable[[], None], usage: str) -> None:
         main()
         sys.stdout.flush()
     except OSError as error:
-        if error.filename is None and not _flushes():
+        if error.filename is None and not _can_print():
             _fail(f"standard output: cannot be written ({error.strerror})", error)
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
     except ValueError as error:
@@ -74,10 +74,10 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _flushes() -> bool:
-    """Whether what was printed can be written; otherwise it is dropped, for Python tries again."""
+def _can_print() -> bool:
+    """Whether one more line can be printed; if not it is dropped, as Python tries again at exit."""
     try:
-        sys.stdout.flush()
+        print(flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False

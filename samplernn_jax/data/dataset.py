@@ -47,8 +47,8 @@ class SplitInfo(TypedDict):
 
     num_clips: PositiveInt
     num_samples: PositiveInt
-    num_recordings: NotRequired[PositiveInt]
-    lengths_sha256: NotRequired[str]
+    num_recordings: PositiveInt
+    lengths_sha256: str
     shards: Annotated[list[ShardInfo], Field(min_length=1)]
 
 
@@ -253,8 +253,7 @@ def damaged_files(path: Path) -> list[str]:
     """
     recorded, splits = {}, read_info(path)["splits"]
     for name in SPLITS:
-        if "lengths_sha256" in splits[name]:
-            recorded[lengths_file(path, name)] = splits[name]["lengths_sha256"]
+        recorded[lengths_file(path, name)] = splits[name]["lengths_sha256"]
         for shard in splits[name]["shards"]:
             recorded[_file_of_shard(path, shard)] = shard["sha256"]
     return [file.name for file, sha256 in recorded.items() if checksum(file) != sha256]

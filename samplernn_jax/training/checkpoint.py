@@ -233,7 +233,7 @@ def restore_params(
         The step and the parameters, on the first local device.
 
     Raises:
-        ValueError: there is no such checkpoint.
+        ValueError: there is no such checkpoint, or it is not of this model.
     """
     if not workdir.has_checkpoint:
         raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
@@ -249,6 +249,7 @@ def restore_params(
                 f"{folder / damaged}: is damaged, choose the checkpoint of another step: "
                 f"{', '.join(str(other) for other in steps if other != step)}"
             )
+        _check_model(workdir, folder, config)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
@@ -256,6 +257,27 @@ def restore_params(
         )
         restored = _read(manager, workdir.checkpoints, step, {"params": abstract})
     return step, restored["params"]
+
+
+def _check_model(workdir: Workdir, folder: Path, config: ArchitectureConfig) -> None:
+    """Raises ValueError where a checkpoint's parameters are not the model's.
+
+    Orbax finds that out as well, one by one in threads that go on while it fails.
+    """
+    try:
+        stored = ocp.StandardCheckpointHandler().metadata(folder / "params").tree
+    except Exception:  # of a damaged checkpoint, which is told when it is read
+        return
+    saved, expected = (
+        {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+        for tree in (stored, abstract_params(config))
+    )
+    for name in sorted(saved.keys() | expected.keys()):
+        if saved.get(name) != expected.get(name):
+            raise ValueError(
+                f"{workdir.config_file}: is of another model than {folder}, whose {name} is "
+                f"{saved.get(name, 'not there')}, not {expected.get(name, 'there')}"
+            )
 
 
 def _read(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import shutil
@@ -253,6 +254,14 @@ def test_a_damaged_checkpoint_is_not_evaluated_or_sampled_from(tmp_path):
     with pytest.raises(ValueError, match=rf"{file}: is damaged, choose .* another step: 2"):
         restore_params(Workdir(tmp_path), TINY)
     assert_is(params_of(tmp_path, 2), 2)
+
+
+def test_a_checkpoint_of_another_model_is_one_sentence(tmp_path):
+    save(tmp_path, 1)
+    for changes in ({"dim": 2 * 10**9}, {"n_rnn": 2}, {"frame_sizes": (2,)}):
+        other = dataclasses.replace(TINY, **changes)
+        with pytest.raises(ValueError, match=r"config.json: is of another model than .*, whose \["):
+            restore_params(Workdir(tmp_path), other)
 
 
 def test_an_imported_model_has_checksums_too(tmp_path):
