@@ -314,7 +314,7 @@ def test_later_checkpoints_stay_where_the_run_cannot_go_on_from_an_older_one(
     shutil.copytree(path, tmp_path / "run")
     config = make_config(data_path)
     if obstacle == "memory":
-        monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**10)
+        monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**15)
     else:
         settings = dataclasses.replace(config.train, num_steps=8, valid_every=2, log_every=2)
         parallel = ParallelConfig(steps_per_call=2)

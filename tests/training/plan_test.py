@@ -83,7 +83,7 @@ def test_the_line_of_what_steps_take_has_both():
 
 
 def test_a_run_that_does_not_fit_is_refused_before_the_first_step(data_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**10)
+    monkeypatch.setattr(plan, "memory_of_device", lambda mesh: 2**15)
     with pytest.raises(ValueError, match="KiB more than it has"):
         train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
