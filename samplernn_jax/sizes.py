@@ -54,6 +54,11 @@ def check_training(config: ExperimentConfig, num_devices: int, limit_bytes: int 
     _check(config, rows, 4, limit_bytes)
 
 
+def checkpoint_bytes(config: ExperimentConfig) -> int:
+    """Bytes without which no checkpoint is written: the parameters, and Adam's two moments."""
+    return _BYTES * (4 if config.optimizer.ema_decay else 3) * num_parameters(config.model)
+
+
 def check_evaluation(config: ExperimentConfig, num_devices: int, limit_bytes: int | None) -> None:
     """The same of an evaluation."""
     rows = config.data.batch_size // (num_devices * config.parallel.microbatches)

@@ -5,17 +5,25 @@ import numpy as np
 import pytest
 
 from samplernn_jax.architectures import abstract_params
-from samplernn_jax.config import DataConfig, ExperimentConfig, ModelConfig, WaveNetConfig
+from samplernn_jax.config import (
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    OptimizerConfig,
+    WaveNetConfig,
+)
 from samplernn_jax.sampling.decode import start
 from samplernn_jax.sizes import (
     bytes_at_once,
     check_evaluation,
     check_generation,
     check_training,
+    checkpoint_bytes,
     num_parameters,
     state_size,
 )
-from tests.models import GRID, TINY_WAVENET
+from samplernn_jax.training.step import init_state
+from tests.models import GRID, TINY, TINY_WAVENET
 
 MODELS = GRID | {
     "wavenet": TINY_WAVENET,
@@ -35,6 +43,15 @@ def test_parameters_and_states_are_counted_without_making_them(config):
     state = jax.eval_shape(functools.partial(start, config), params, tokens, keys)
     leaves = jax.tree.leaves((state.window, state.carry))
     assert state_size(config) == sum(leaf.size for leaf in leaves)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_checkpoint_is_what_is_trained_and_little_else(ema_decay):
+    optimizer = OptimizerConfig(ema_decay=ema_decay)
+    config = ExperimentConfig(model=TINY, optimizer=optimizer)
+    state = jax.eval_shape(functools.partial(init_state, optimizer), abstract_params(TINY))
+    real = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    assert real - 64 < checkpoint_bytes(config) <= real
 
 
 def test_what_cannot_fit_is_refused_with_the_number():

@@ -159,18 +159,23 @@ class Checkpoints:
             "are intact, and the same command goes on from the latest"
         )
 
-    def restore(self, like: Position) -> Position:
-        """Loads the latest checkpoint onto the devices where `like` is.
+    def restore(self, like: Position, step: int | None = None) -> Position:
+        """Loads a checkpoint onto the devices where `like` is.
 
         Of an imported model it loads the parameters, and the rest is that of `like`.
+
+        Args:
+            like: gives shapes, types and places.
+            step: of the checkpoint; None for the latest.
         """
+        step = self.latest_step if step is None else step
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _items(like)
         )
-        if self.latest_step == IMPORTED_STEP:
+        if step == IMPORTED_STEP:
             del abstract["rest"]
-        items = _read(self._manager, self._folder, self.latest_step, abstract)
-        if self.latest_step == IMPORTED_STEP:
+        items = _read(self._manager, self._folder, step, abstract)
+        if step == IMPORTED_STEP:
             state = like.state._replace(params=items["params"])
             if state.average is not None:
                 state = state._replace(average=jax.tree.map(jnp.copy, state.params))

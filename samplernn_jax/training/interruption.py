@@ -21,6 +21,10 @@ from samplernn_jax.processes import end_all
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_ONE_PRESS_S = 1.0
+"""Signals that follow the first sooner are the same: a shell, a scheduler and `timeout` may each
+pass it on."""
+
 _STARTED_WITHIN_S = 60.0
 """The clocks of several processes differ by less than this."""
 
@@ -194,17 +198,17 @@ def _answer(numbers: socket.socket, standing: Standing) -> None:
 
     Nothing that is half written is taken for whole by the next run.
     """
-    was_asked = False
+    asked_at = -math.inf
     while received := numbers.recv(1):
-        number = received[0]
-        if number not in _SIGNALS:
+        number, now = received[0], time.monotonic()
+        if number not in _SIGNALS or 0 <= now - asked_at < _ONE_PRESS_S:
             continue
-        if was_asked:
+        if asked_at > -math.inf:
             end_all(KeyboardInterrupt(), standing.on_second_signal(), 128 + number)
             _say(standing.on_second_signal())
             os._exit(128 + number)
         _say(standing.on_first_signal())
-        was_asked = True
+        asked_at = now
 
 
 def _say(line: str) -> None:

@@ -39,14 +39,16 @@ _TIMED_CALLS = range(1, 3)
 """The calls of the step from which it is told how long an epoch takes; the first one warms up."""
 
 
-def _start(config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints) -> Position:
-    """The latest checkpoint, or a fresh start."""
+def _start(
+    config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints, step: int | None
+) -> Position:
+    """The checkpoint of a step, or a fresh start."""
     params = init_params(config.model, jax.random.key(config.seed))
     state = init_state(config.optimizer, params)
     num_rows = len(rows_of_process(mesh, config.data.batch_size))
     carry = initial_carry(config.model, state.params, num_rows)
     fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
-    return fresh if checkpoints.latest_step is None else checkpoints.restore(like=fresh)
+    return fresh if step is None else checkpoints.restore(fresh, step)
 
 
 def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
@@ -108,9 +110,9 @@ class Trainer:
             cost = plan.cost_of_call(train_step, self.eval_step, self.config, self.mesh)
             plan.check_memory(cost, self.config, self.mesh)
             self.report(plan.describe_cost(cost))
+            position = _start(self.config, self.mesh, self.checkpoints, checkpoint)
             if from_step is not None:
                 self.checkpoints.go_back(from_step)
-            position = _start(self.config, self.mesh, self.checkpoints)
             if is_first_process():
                 self.logbook = stack.enter_context(
                     Logbook(

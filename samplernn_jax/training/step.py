@@ -205,7 +205,7 @@ def _without_ended_clips(
     After a segment that is passed over, the next one goes on in that clip, of which the states in
     front know nothing.
     """
-    begins = jnp.any(segment.reset, axis=1)
+    begins = jnp.any(jnp.asarray(segment.reset).reshape(len(segment.reset), -1), axis=1)
     fresh = initial_carry(config, params, len(begins))
     return jax.tree.map(lambda new, old: jnp.where(begins[:, None, None], new, old), fresh, carry)
 

@@ -167,10 +167,12 @@ class Workdir:
         """
         try:
             content = read_json(self.config_file, _ConfigFile)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise ValueError(
                 f"workdir={self.path}: holds no training run (no config.json)"
             ) from error
+        except OSError as error:
+            raise ValueError(f"{self.config_file}: cannot be read ({error.strerror})") from error
         try:
             values, before = _without_valid_segments(content["config"])
             config = ExperimentConfig.from_mapping(values)

@@ -11,7 +11,8 @@ from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
 from samplernn_jax.data.preparation.facts import Facts
 
 _MAX_LISTED = 20
-_MAX_NAMED = 5
+_MAX_NAMED = 20
+_MAX_LEVELS = 200
 _OUTSTANDING_DB = 6.0
 _BAR = 40
 _DB_PER_BIT = 20 * np.log10(2)
@@ -112,8 +113,8 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     """How loud each recording is after the gain, those that stand out marked.
 
     One stands out if it is 6 dB or more, and three times the usual difference (the median, scaled
-    to a standard deviation), from the median of all, or if it was turned down alone. Of many
-    recordings only these are listed.
+    to a standard deviation), from the median of all, or if it was turned down alone. Of more
+    than 200 recordings only these are listed; recordings.jsonl has all.
 
     Args:
         info: the content of dataset.json.
@@ -136,11 +137,11 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
             marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
         elif abs(levels[number] - median) >= usual:
             marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
-    listed = [n for n in range(len(known)) if marks[n] or len(known) <= _MAX_LISTED]
-    for number in listed[:_MAX_LISTED]:
+    listed = [n for n in range(len(known)) if marks[n] or len(known) <= _MAX_LEVELS]
+    for number in listed[:_MAX_LEVELS]:
         lines.append(f"  {levels[number]:6.1f} dB  {known[number].name}{marks[number]}")
-    if len(listed) > _MAX_LISTED:
-        lines.append(f"  ... and {len(listed) - _MAX_LISTED:,} more that stand out")
+    if len(listed) > _MAX_LEVELS:
+        lines.append(f"  ... and {len(listed) - _MAX_LEVELS:,} more that stand out")
     return "\n".join(lines)
 
 
@@ -167,4 +168,4 @@ def duration(seconds: float) -> str:
 
 
 def _db(amplitude: float) -> str:
-    return f"{20 * np.log10(max(amplitude, 1e-6)):.1f} dB"
+    return f"{round(20 * np.log10(max(amplitude, 1e-6)), 1) + 0.0:.1f} dB"  # no minus before 0

@@ -65,8 +65,11 @@ def test_what_is_trained_on_too_is_not_unlike_it(tmp_path):
     assert told(build_dataset(Found(found), tmp_path / "e", SETTINGS)) == []
 
 
-def test_the_names_of_what_is_held_out_are_said(tmp_path):
+def test_the_names_of_what_is_held_out_are_said(tmp_path, monkeypatch):
     info = build(tmp_path / "d", **{f"odd{i}": like_piano(i) for i in range(7)})
+    lines = report.table(info, facts.read(tmp_path / "d")).splitlines()
+    assert "  valid: 00, 01, odd0, odd1, odd2, odd3, odd4, odd5, odd6" in lines
+    monkeypatch.setattr(report, "_MAX_NAMED", 5)
     lines = report.table(info, facts.read(tmp_path / "d")).splitlines()
     assert "  valid: 00, 01, odd0, odd1, odd2 and 4 more" in lines
     assert "  test: 02" in lines
