@@ -17,7 +17,7 @@ import ml_collections
 from absl import flags, logging
 
 from samplernn_jax.parallel import give_cpu_devices_threads
-from samplernn_jax.processes import are_several, end_all, is_first_process, leave
+from samplernn_jax.processes import end_all, is_first_process, leave
 from samplernn_jax.training.interruption import Interrupted
 
 
@@ -56,9 +56,8 @@ def run(main: Callable[[], None], usage: str) -> None:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if are_several():
-            traceback.print_exc()
-        end_all(error, f"{type(error).__name__}: {_one_line(str(error))}", 1)
+        reason = f"{type(error).__name__}: {_one_line(str(error))}"
+        end_all(error, reason, 1, with_traceback=True)
         raise
     leave()
 

@@ -39,7 +39,7 @@ from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sizes import check_evaluation
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.plan import memory_of_device
+from samplernn_jax.training.plan import memory_of_device, out_of_memory_as_sentence
 from samplernn_jax.training.workdir import Workdir
 
 _DECIMALS = 6
@@ -137,7 +137,8 @@ def _evaluate() -> None:
     split = dataset.splits[_SPLIT.value]
     step, params = restore_params(workdir, config.model, _STEP.value)
     eval_step = compile_eval_step(config, mesh)
-    result = evaluate(eval_step, config, mesh, replicate(mesh, jax.device_get(params)), split)
+    with out_of_memory_as_sentence(config, mesh):
+        result = evaluate(eval_step, config, mesh, replicate(mesh, jax.device_get(params)), split)
     if not is_first_process():
         return
     counts = bigram_counts(dataset.splits["train"], config.model)

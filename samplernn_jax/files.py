@@ -113,8 +113,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
     """Keeps other processes out of a folder as long as the block runs, or until this process dies.
 
-    The system gives the lock back, whatever ends the process, on shared file systems too.
-    `holder_file` says beside the lock who has it.
+    The system gives the lock back, whatever ends the process, on shared file systems too (but for
+    those that have no locks). `holder_file` says beside the lock who has it. In a folder where
+    nothing else is in the end, no lock stays.
 
     Args:
         folder: an existing one.
@@ -136,6 +137,9 @@ def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
         yield
     finally:
         holder_file(folder).unlink(missing_ok=True)
+        if [path.name for path in folder.iterdir()] == [".lock"]:
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                (folder / ".lock").unlink()  # while it is held: no other process can have it
         lock.release()
 
 
@@ -170,14 +174,6 @@ def _holder(folder: Path) -> str:
     except (OSError, ValueError):  # it has only just begun
         return "another process"
     return f"process {holder['process']} on {holder['host']} since {holder['since']}"
-
-
-def remove_if_unused(folder: Path) -> None:
-    """Removes a folder in which there is nothing but a lock that nobody holds."""
-    with contextlib.suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [".lock"]:
-            (folder / ".lock").unlink()
-        folder.rmdir()
 
 
 def checksum(file: Path) -> str:

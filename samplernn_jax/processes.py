@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -129,7 +130,9 @@ def leave() -> None:
             _write(f"{_BEATS}/{jax.process_index()}", _LEFT)
 
 
-def end_all(error: BaseException, reason: str, exit_code: int) -> None:
+def end_all(
+    error: BaseException, reason: str, exit_code: int, with_traceback: bool = False
+) -> None:
     """Ends all processes, if there are several, as this one cannot go on; else does nothing.
 
     The first that fails says why, and the first process repeats it; the others end in silence.
@@ -138,6 +141,7 @@ def end_all(error: BaseException, reason: str, exit_code: int) -> None:
         error: what happened.
         reason: the same in one sentence.
         exit_code: for all of them.
+        with_traceback: show where the error was raised, if it was the first.
     """
     if not are_several():
         return
@@ -145,6 +149,8 @@ def end_all(error: BaseException, reason: str, exit_code: int) -> None:
         deadline = time.monotonic() + _DEAD_AFTER_S + 5 * _BEAT_S
         while time.monotonic() < deadline and _failure() is None:
             time.sleep(_BEAT_S / 2)
+    if with_traceback and _failure() is None:
+        traceback.print_exception(error)
     mine = Failure(jax.process_index(), reason, exit_code)
     with contextlib.suppress(jax.errors.JaxRuntimeError):  # another was the first to fail
         _write(_FAILURE, json.dumps(mine), only_first=True)

@@ -90,13 +90,15 @@ def _pairs(
 ) -> Iterator[Int64[np.ndarray, " samples"]]:
     """The pairs in every so many-th clip, see `Bigrams`, those of many clips at once."""
     waiting: list[Int64[np.ndarray, " time"]] = []
+    num_waiting = 0
     for clip in range(0, split.num_clips, every):
         tokens = split.tokens(clip, 0, int(split.lengths[clip]), model).astype(np.int64)
         before = np.concatenate([np.array([model.q_zero]), tokens[:-1]])
         waiting.append(before * model.q_levels + tokens)
-        if sum(map(len, waiting)) >= _SAMPLES_AT_ONCE:
+        num_waiting += len(tokens)
+        if num_waiting >= _SAMPLES_AT_ONCE:
             yield np.concatenate(waiting)
-            waiting.clear()
+            waiting, num_waiting = [], 0
     if waiting:
         yield np.concatenate(waiting)
 

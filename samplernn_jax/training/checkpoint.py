@@ -10,6 +10,7 @@ A checkpoint is saved before it is validated. What validation gave is in a recor
 `validations`, from which follows what is kept.
 """
 
+import json
 import os
 import re
 import shutil
@@ -25,7 +26,12 @@ from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.files import checksum, write_json
 from samplernn_jax.model import Carry, Params
-from samplernn_jax.processes import from_first_process, is_first_process
+from samplernn_jax.processes import (
+    from_first_process,
+    is_first_process,
+    of_each_process,
+    text_from_first_process,
+)
 from samplernn_jax.reading import read_json
 from samplernn_jax.training import validations
 from samplernn_jax.training.step import TrainState
@@ -56,8 +62,11 @@ class Checkpoints:
         self._workdir, self._config = workdir, config
         self._folder = workdir.checkpoints
         self._manager = _manager(self._folder)
+        _check_same_everywhere(self._folder, sorted(self._manager.all_steps()))
         self._validations = _read_validations(workdir, self._manager)
-        self._forget_later()
+        # An imported model is validated anew until something was trained, as until then the
+        # dataset may change.
+        self._forget_after(self.latest_step or -1)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -75,6 +84,10 @@ class Checkpoints:
         """The bits and the step of the best validation, the earliest of equals; None at first."""
         return validations.best(self._validations)
 
+    def best_until(self, step: int) -> tuple[float, int] | None:
+        """The same of the steps up to one."""
+        return validations.best({s: b for s, b in self._validations.items() if s <= step})
+
     def is_validated(self, step: int) -> bool:
         """Whether the validation of a step is recorded."""
         return step in self._validations
@@ -87,7 +100,7 @@ class Checkpoints:
         """Removes all checkpoints after `step`, and the record of them."""
         for later in [s for s in self._manager.all_steps() if s > step]:
             self._manager.delete(later)
-        self._forget_later()
+        self._forget_after(step)
 
     def save(self, position: Position) -> None:
         """Saves; removes nothing.
@@ -128,13 +141,8 @@ class Checkpoints:
         """Removes a checkpoint that is good for nothing."""
         self._manager.delete(step)
 
-    def _forget_later(self) -> None:
-        """Forgets the validations of steps that are still, or again, to come.
-
-        An imported model is validated anew until something was trained, as until then the dataset
-        may change.
-        """
-        last = self.latest_step or -1
+    def _forget_after(self, last: int) -> None:
+        """Forgets the validations of steps that are still, or again, to come."""
         self._set_validations({s: b for s, b in self._validations.items() if s <= last})
 
     def _set_validations(self, new: Validations) -> None:
@@ -298,6 +306,18 @@ def _read(
             "checkpoint before it is used"
         ) from error
     return {name: items[name] for name in abstract}
+
+
+def _check_same_everywhere(folder: Path, steps: list[int]) -> None:
+    """Raises ValueError where a process sees other checkpoints than the first one does."""
+    told = json.loads(text_from_first_process(json.dumps(steps)))
+    other = [str(number) for number, same in enumerate(of_each_process(steps == told)) if not same]
+    if other:
+        raise ValueError(
+            f"{folder}: process {', '.join(other)} sees other checkpoints there than process 0, "
+            f"which sees those of steps {', '.join(map(str, told)) or '(none)'}; run again when "
+            "the shared disk shows the same to all"
+        )
 
 
 def _check_step(step: int | None, steps: list[int], path: Path) -> None:

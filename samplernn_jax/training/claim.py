@@ -11,18 +11,18 @@ from samplernn_jax import files
 from samplernn_jax.processes import from_first_process, is_first_process, of_each_process
 from samplernn_jax.training.workdir import Workdir
 
-_SEEN_WITHIN_S = 10.0
-"""Shared file systems show a new file to other hosts after a while."""
+_SEEN_WITHIN_S = 60.0
+"""NFS shows a new file to a host that has just looked for it in vain after up to a minute."""
 
 
 @contextlib.contextmanager
 def claimed(workdir: Workdir) -> Iterator[None]:
-    """Makes the workdir this run's own as long as the block runs; a folder left empty is removed.
+    """Makes the workdir this run's own as long as the block runs; a new one left empty is removed.
 
     Raises:
         ValueError: another run has it, it cannot be made, or not all processes see it.
     """
-    token = secrets.randbits(48)
+    token, was_there = secrets.randbits(48), workdir.path.exists()
     try:
         with contextlib.ExitStack() as stack:
             if is_first_process():
@@ -32,8 +32,9 @@ def claimed(workdir: Workdir) -> Iterator[None]:
             check_is_shared(workdir, str(int(from_first_process(float(token)))))
             yield
     finally:
-        if is_first_process():
-            files.remove_if_unused(workdir.path)
+        if is_first_process() and not was_there:
+            with contextlib.suppress(OSError):  # there is something in it
+                workdir.path.rmdir()
 
 
 def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN_S) -> None:
@@ -49,7 +50,7 @@ def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN
     """
     deadline = time.monotonic() + within_s
     while not (seen := _token(workdir) == token) and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.2)
     blind = [str(number) for number, sees in enumerate(of_each_process(seen)) if not sees]
     if blind:
         raise ValueError(

@@ -85,6 +85,7 @@ class Request:
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._ends_at_once:
+            self._ends_at_once = False  # what unwinds now is not to be interrupted again
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
@@ -121,12 +122,15 @@ class Standing:
 
     def on_first_signal(self) -> str:
         """What happens now."""
+        lost = "nothing" if self.step == self.saved_step else self._unsaved
+        if jax.process_count() > 1:
+            return (
+                "Stopping after the next step that all processes reach, and saving; again to stop "
+                f"without that, which loses {lost}."
+            )
         if self.step == self.saved_step:
             return f"Stopping; step {self.step} is saved."
-        return (
-            "Finishing the step and saving; again to stop without saving, which loses "
-            f"{self._unsaved}."
-        )
+        return f"Finishing the step and saving; again to stop without saving, which loses {lost}."
 
     def on_second_signal(self) -> str:
         """What was lost, and what the next run begins with."""

@@ -117,7 +117,7 @@ class Logbook:
         for number, waveform in enumerate(sequences):
             self._writer.audio(step, f"sample_{number}", waveform, rate)
         self._tell(f"Generated {len(sequences)} wavs and spectrograms in {folder}.")
-        excerpt = health.excerpt(self._dataset.splits["valid"], self._config.model)
+        excerpt = health.excerpt(self._dataset.splits["train"], self._config.model)
         self._warn(health.of_audio(np.asarray(sequences), excerpt))
 
     def _warn(self, warnings: list[str]) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import itertools
 import math
+import shutil
 import time
 from collections.abc import Generator, Iterator
 from typing import NoReturn
@@ -26,6 +27,7 @@ from samplernn_jax.parallel import (
     shard_rows,
 )
 from samplernn_jax.processes import from_first_process, is_first_process
+from samplernn_jax.sizes import checkpoint_bytes, describe_bytes
 from samplernn_jax.training import interruption, plan, stopping
 from samplernn_jax.training.checkpoint import IMPORTED_STEP, Checkpoints, Position
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
@@ -102,8 +104,10 @@ class Trainer:
                 f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
                 "run goes on"
             )
+        _check_disk(self.config, workdir)
         with (
-            _sentences_for_errors(self.config, self.mesh, workdir),
+            plan.out_of_memory_as_sentence(self.config, self.mesh),
+            _full_disk_as_sentence(workdir),
             contextlib.ExitStack() as stack,
         ):
             train_step = map_train_step(self.config, self.mesh)
@@ -146,7 +150,7 @@ class Trainer:
 
     def _is_over(self, step: int) -> bool:
         """Whether there is nothing left to do; says so."""
-        best_bits, best_step = self.checkpoints.best or (math.inf, 0)
+        best_bits, best_step = self.checkpoints.best_until(step) or (math.inf, 0)
         if step >= self.last_step:
             self.report(
                 f"Trained {step} steps already; raise train.num_steps"
@@ -296,9 +300,20 @@ class Trainer:
         )
 
 
+def _check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
+    """Raises ValueError where there is no room for the first checkpoint."""
+    needed = checkpoint_bytes(config)
+    free = int(from_first_process(float(shutil.disk_usage(workdir.path).free)))
+    if needed > free:
+        raise ValueError(
+            f"workdir={workdir.path}: must have room for a checkpoint, which takes about "
+            f"{describe_bytes(needed)}, but {describe_bytes(free)} are free"
+        )
+
+
 @contextlib.contextmanager
-def _sentences_for_errors(config: ExperimentConfig, mesh: Mesh, workdir: Workdir) -> Iterator[None]:
-    """Says what to do where a device runs out of memory, or the disk is full."""
+def _full_disk_as_sentence(workdir: Workdir) -> Iterator[None]:
+    """Says what to do where the disk is full."""
     try:
         yield
     except OSError as error:
@@ -307,11 +322,4 @@ def _sentences_for_errors(config: ExperimentConfig, mesh: Mesh, workdir: Workdir
         raise ValueError(
             f"workdir={workdir.path}: {error.strerror}; make room and run the same command again, "
             "which goes on from the latest checkpoint"
-        ) from error
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise ValueError(
-            f"data.batch_size={config.data.batch_size}: a device ran out of memory "
-            f"({str(error).splitlines()[0]}); {plan.memory_advice(config, mesh)}"
         ) from error

@@ -1,5 +1,6 @@
 """What a run takes, found out before it starts: parameters, memory and time."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -118,6 +119,24 @@ def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
         f"raise parallel.microbatches (now {config.parallel.microbatches}), which changes no "
         f"result, or {lower}"
     )
+
+
+@contextlib.contextmanager
+def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[None]:
+    """Says what to do where a device runs out of memory.
+
+    Raises:
+        ValueError: it did.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise ValueError(
+            f"data.batch_size={config.data.batch_size}: a device ran out of memory "
+            f"({str(error).splitlines()[0]}); {memory_advice(config, mesh)}"
+        ) from error
 
 
 def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> float:

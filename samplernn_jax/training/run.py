@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,12 +19,7 @@ from samplernn_jax.files import check_folder
 from samplernn_jax.parallel import check_batch_size, make_mesh
 from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
 from samplernn_jax.sampling.output import check_size
-from samplernn_jax.sizes import (
-    check_generation,
-    check_training,
-    checkpoint_bytes,
-    describe_bytes,
-)
+from samplernn_jax.sizes import check_generation, check_training
 from samplernn_jax.training import plan, plan_table
 from samplernn_jax.training.checkpoint import Checkpoints, recover
 from samplernn_jax.training.claim import claimed
@@ -89,7 +83,6 @@ def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report
     _check_same_everywhere(data_path, dataset)
     workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
     _check_samples(config, workdir, dataset, plan.memory_of_device(mesh))
-    _check_disk(config, workdir)
     if is_first_process():
         workdir.write_info(
             RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported, valid_segments)
@@ -172,16 +165,6 @@ def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
             remove_dc=False,  # would make equal notes of two melodies unequal
         ),
     )
-
-
-def _check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
-    """Raises ValueError where there is no room for the first checkpoint."""
-    needed, free = checkpoint_bytes(config), shutil.disk_usage(workdir.path).free
-    if needed > free:
-        raise ValueError(
-            f"workdir={workdir.path}: must have room for a checkpoint, which takes about "
-            f"{describe_bytes(needed)}, but {describe_bytes(free)} are free"
-        )
 
 
 def _check_samples(

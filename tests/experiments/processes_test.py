@@ -1,8 +1,11 @@
 """Several processes that train together, as a user starts them."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import soundfile
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.workdir import Workdir
-from tests.experiments.commands_test import run, run_well, start
+from tests.experiments.commands_test import ROOT, run, run_well, start
 from tests.training.runs import make_dataset
 
 MODEL = ModelConfig(frame_sizes=(4, 16), dim=8, emb_size=4)
@@ -157,7 +160,10 @@ def test_evaluation_by_two_processes_is_that_of_one(dataset, alone):
         (("--coordinator=auto",), "coordinator=auto: found no cluster in the environment"),
         (("--coordinator=x:1",), "coordinator=x:1: needs num_processes and process_id"),
         (("--process_id=1",), "num_processes and process_id go with HOST:PORT only"),
-        (("--coordinator=x:1", "--num_processes=2", "--process_id=2"), "with num_processes and"),
+        (
+            ("--coordinator=x:1", "--num_processes=2", "--process_id=2"),
+            "process_id=2: must be less",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together_are_one_sentence(dataset, tmp_path, flags, message):
@@ -204,6 +210,60 @@ def test_an_error_in_one_process_ends_all_with_its_sentence(dataset, tmp_path, f
     assert not (tmp_path / "run").exists()
 
 
+IN_A_COLLECTIVE = """
+import os, sys
+import jax
+from experiments import cli
+from samplernn_jax.processes import join_processes, wait_for_all
+
+_, coordinator, number, what = sys.argv
+sys.argv = sys.argv[:1]
+
+def main():
+    join_processes(coordinator, 2, int(number))
+    wait_for_all("begun")
+    if number == "1":
+        if what == "killed":
+            os.kill(os.getpid(), 9)
+        raise {"mistake": ValueError, "defect": TypeError}[what]("field=1: bad")
+    while True:
+        wait_for_all("again")
+
+cli.run(main, "")
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "told"),
+    [
+        ("mistake", 2, "error: process 1: field=1: bad"),
+        ("defect", 1, "error: process 1: TypeError: field=1: bad"),
+        ("killed", 1, "error: process 1: it was killed, or its host is gone"),
+    ],
+)
+def test_who_waits_in_a_collective_ends_with_the_sentence_of_who_failed(what, code, told):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    program = [sys.executable, "-c", IN_A_COLLECTIVE, coordinator]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    processes = [
+        subprocess.Popen(
+            [*program, str(number), what],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    (first_code, first), (other_code, other) = ended(processes)
+    assert (first_code, first) == (code, [told])
+    assert other_code == (-signal.SIGKILL if what == "killed" else code)
+    assert any("Traceback" in line for line in other) == (what == "defect")
+
+
 def wait_for_checkpoint(path, step, processes):
     deadline = time.monotonic() + 300
     while not (path / "checkpoints" / str(step)).exists():
@@ -221,7 +281,8 @@ def test_a_process_that_is_killed_ends_the_others_with_a_sentence(dataset, tmp_p
     results = ended(processes)
     assert [code for code, _ in results] == [1, -signal.SIGKILL, 1]
     assert results[0][1][-1] == "error: process 1: it was killed, or its host is gone"
-    assert not any("stack trace" in line for _, lines in results for line in lines)
+    told = [line for _, lines in results for line in lines]
+    assert not any("stack trace" in line or "Traceback" in line for line in told)
     saved = max(int(folder.name) for folder in (path / "checkpoints").iterdir())
     assert f"Going on after step {saved}." in run_well(*training(path, dataset, saved + 5, rows))
 
@@ -240,7 +301,7 @@ def test_a_leftover_of_a_killed_save_is_removed_once_and_the_run_goes_on(dataset
 
 def test_processes_with_another_folder_of_the_same_name_are_refused(dataset, tmp_path):
     commands = [training(tmp_path / name, dataset, 10) for name in ("a", "b")]
-    results = ended(start_each(commands))
+    results = ended(start_each(commands), within_s=150)  # of which it looks for a minute
     assert [code for code, _ in results] == [2, 2]
     said = [line for _, lines in results for line in lines]
     assert any("but process 1 does not see what process 0 writes" in line for line in said)

@@ -11,6 +11,7 @@ from samplernn_jax.config import OptimizerConfig, TrainConfig
 from samplernn_jax.files import checksum
 from samplernn_jax.model import initial_carry
 from samplernn_jax.parallel import make_mesh, replicate, shard_rows
+from samplernn_jax.training import checkpoint
 from samplernn_jax.training.checkpoint import (
     Checkpoints,
     Position,
@@ -307,3 +308,21 @@ def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
         assert checkpoints.latest_step == 1
         checkpoints.save(position(2))
     assert_is(params_of(tmp_path, 2), 2)
+
+
+def test_processes_that_see_other_checkpoints_are_refused(tmp_path, monkeypatch):
+    save(tmp_path, 1, 2)
+    monkeypatch.setattr(checkpoint, "text_from_first_process", lambda _: "[1, 2, 3]")
+    with pytest.raises(ValueError, match=r"process 0 sees other .* those of steps 1, 2, 3; run"):
+        Checkpoints(Workdir(tmp_path), CONFIG)
+
+
+def test_going_back_to_an_imported_model_keeps_its_validation(tmp_path):
+    save_imported(Workdir(tmp_path), random_params(TINY))
+    save(tmp_path, 3)
+    (tmp_path / "validations.json").write_text('{"0": 1.0, "3": 2.0}')
+    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
+        assert checkpoints.best_until(0) == (1.0, 0)
+        checkpoints.go_back(0)
+        assert checkpoints.is_validated(0)
+        assert checkpoints.best == (1.0, 0)

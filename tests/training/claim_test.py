@@ -71,6 +71,22 @@ def test_a_refused_run_leaves_no_folder(tmp_path):
     assert (tmp_path / "run" / "something").exists()
 
 
+def test_a_folder_that_was_there_stays(tmp_path):
+    with pytest.raises(ValueError, match="no"), claimed(Workdir(tmp_path)):
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_is_refused_leaves_the_lock_of_who_has_just_taken_it(tmp_path, monkeypatch):
+    """In between the holder has locked, and not yet said so."""
+    monkeypatch.setattr(files, "write_json", lambda *_: None)
+    with files.held(tmp_path, "it"):
+        for _ in range(2):
+            with pytest.raises(ValueError, match="by another process"), claimed(Workdir(tmp_path)):
+                pytest.fail("two runs are in it")
+        assert (tmp_path / ".lock").exists()
+
+
 def test_processes_that_see_another_folder_are_named(tmp_path, monkeypatch):
     """Of three processes, of which the second sees nothing."""
     monkeypatch.setattr(claim, "of_each_process", lambda seen: [1, int(seen), 1])

@@ -415,11 +415,11 @@ def test_a_disk_without_room_for_a_checkpoint_is_told_before_anything_is_trained
     data_path, tmp_path, monkeypatch
 ):
     free = shutil.disk_usage(tmp_path)._replace(free=3 * 4 * 1640 - 1)
-    monkeypatch.setattr("samplernn_jax.training.run.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("samplernn_jax.training.loop.shutil.disk_usage", lambda _: free)
     monkeypatch.setattr("samplernn_jax.training.run.check_size", lambda *_, **__: "")
     with pytest.raises(ValueError, match=r"run: must have room for a checkpoint, .* 19 KiB"):
         train(make_config(data_path), tmp_path / "run", lambda _: None)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_steps_that_are_not_finite_are_reported_and_too_many_end_the_run(data_path, tmp_path):
