@@ -137,8 +137,8 @@ def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
         yield
     finally:
         holder_file(folder).unlink(missing_ok=True)
-        if [path.name for path in folder.iterdir()] == [".lock"]:
-            with contextlib.suppress(OSError):  # Windows removes no open file
+        with contextlib.suppress(OSError):  # it is gone, or Windows removes no open file
+            if [path.name for path in folder.iterdir()] == [".lock"]:
                 (folder / ".lock").unlink()  # while it is held: no other process can have it
         lock.release()
 

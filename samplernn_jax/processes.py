@@ -163,10 +163,15 @@ def are_several() -> bool:
 
 
 def _is_of_connection(error: BaseException | None) -> bool:
-    """Whether it was raised, at first, where this process talks to the others."""
+    """Whether it was raised, at first, where this process talks to the others.
+
+    JAX has other types for some of the errors of gloo, by which CPUs talk.
+    """
     while error is not None:
         if isinstance(error, jax.errors.JaxRuntimeError):
             return "RESOURCE_EXHAUSTED" not in str(error)
+        if "gloo" in str(error).lower():
+            return True
         error = error.__cause__ or error.__context__
     return False
 

@@ -36,6 +36,7 @@ def caused(error, cause):
     [
         (ValueError("a field"), False),
         (jax.errors.JaxRuntimeError("UNKNOWN: Gloo: Connection closed by peer"), True),
+        (ValueError("Gloo context initialization failed: Connection reset by peer"), True),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), False),
         (caused(ValueError("not saved"), jax.errors.JaxRuntimeError("UNAVAILABLE")), True),
     ],

@@ -706,8 +706,15 @@ def test_an_imported_checkpoint_is_evaluated_sampled_and_trained(checkpoint, dat
     code, _, errors = run("experiments.train", f"--workdir={workdir}")
     assert code == 2
     assert "config.data.path='': must name a dataset to train the imported model" in errors
-    output = run_well(*training(workdir, dataset, 200, *fine_tuning))
+    command = training(workdir, dataset, 200, *fine_tuning)
+    code, _, errors = run(*command)
+    assert code == 2
+    assert "model.frame_sizes=(2, 8): the model that was imported into" in errors
+    command = [flag for flag in command if "config.model." not in flag]
+    output = run_well(*command, "--config.model.dtype=bfloat16")
     assert "Training the imported model of the workdir; the recipe's is not used." in output
+    model = json.loads((workdir / "config.json").read_text())["config"]["model"]
+    assert (model["dtype"], model["dim"]) == ("bfloat16", 8)
     after = json.loads(run_well(*evaluation).splitlines()[-1])
     assert after["step"] == 200
     assert after["bits_per_sample"] < before["bits_per_sample"] - 1

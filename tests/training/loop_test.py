@@ -369,7 +369,7 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
 @pytest.mark.slow
 def test_patience_ends_a_run_that_no_longer_improves(data_path, tmp_path):
     train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
-    config = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1.0))
+    config = make_config(data_path, optimizer=OptimizerConfig(learning_rate=30.0))
     settings = dataclasses.replace(config.train, num_steps=60, patience=2)
     config = dataclasses.replace(config, train=settings)
     lines = []
