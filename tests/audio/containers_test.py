@@ -117,6 +117,15 @@ def test_the_samples_that_itunes_counts_are_all_that_is_read(tmp_path):
     assert len(frames(tmp_path / "x.m4a")[0]) == count
 
 
+@pytest.mark.parametrize("count", ["long", "-1", "", "F" * 30])
+def test_a_count_of_itunes_that_makes_no_sense_is_ignored(tmp_path, count):
+    tag = {"iTunSMPB": f" 00000000 00000840 000001CA {count} 00000000"}
+    for seconds in (0.1, 3):
+        original, options = melody(seconds), {"metadata": tag, "movflags": "use_metadata_tags"}
+        encode(tmp_path / "x.m4a", original, RATE, "aac", **options)
+        assert len(frames(tmp_path / "x.m4a")[0]) == pytest.approx(len(original), abs=48)
+
+
 @pytest.mark.parametrize(("name", "codec"), [("x.m4a", "aac"), ("x.mp3", "libmp3lame")])
 def test_a_part_begins_and_ends_at_the_very_frame(tmp_path, name, codec):
     encode(tmp_path / name, melody(12), RATE, codec)
