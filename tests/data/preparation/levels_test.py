@@ -90,6 +90,22 @@ def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
     assert f"note on x.mp3: {note['note']}" in shown
 
 
+@pytest.mark.parametrize("gain_per", ["dataset", "recording"])
+def test_calls_that_are_rare_set_the_level(tmp_path, gain_per):
+    """Two in half a minute of room noise, 0.8 % of the time."""
+    call = 0.7 * np.hanning(960) * np.sin(0.9 * np.arange(960))
+    forest = []
+    for seed in range(20):
+        forest.append(noise(30, 10 ** (-50 / 20), seed))
+        for at in (3 * RATE + 7 * seed, 20 * RATE + 31 * seed):
+            forest[-1][at : at + len(call)] += call
+    info = build(tmp_path / "d", *forest, gain_per=gain_per)
+    peak = max(np.abs(waveform).max() for waveform in forest)
+    assert list(gains(tmp_path / "d").values()) == pytest.approx([1 / peak] * 20, rel=0.05)
+    assert info["audio"]["over"] == 0
+    assert not any("peaks far above" in text for text in info["warnings"])
+
+
 @pytest.mark.parametrize("gain", ["peak", "loudness"])
 def test_one_loud_recording_does_not_make_the_others_quiet(tmp_path, gain):
     quiet = [noise(20, peak=0.1 - 0.002 * seed, seed=seed) for seed in range(10)]
