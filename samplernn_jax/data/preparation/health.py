@@ -39,7 +39,7 @@ def warnings(
     staged = [recording.staged for recording in used]
     return [
         *_of_content(info, settings),
-        *_of_levels(used, info),
+        *_of_levels(used, info, settings),
         *_of_channels(staged, settings),
         *_of_recordings(staged, settings),
         *_of_held_out(used, dealt, info),
@@ -72,16 +72,20 @@ def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
         )
 
 
-def _of_levels(used: Sequence[Leveled], info: dict[str, Any]) -> Iterator[str]:
+def _of_levels(
+    used: Sequence[Leveled], info: dict[str, Any], settings: BuildSettings
+) -> Iterator[str]:
     clicks = [r for r in used if r.outlying_peak > _OUTLYING * r.peak]
-    if clicks:
+    if clicks and settings.gain != "none":
         worst = max(clicks, key=lambda r: r.outlying_peak / r.peak)
+        over = info["audio"]["over"]
+        clipped = f", and {over:.4%} of the samples were clipped" if over > 0 else ""
         yield (
             f"{len(clicks)} of {len(used)} recordings have peaks far above all the rest of them, "
             f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({_db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level, "
-            f"and {info['audio']['over']:.4%} of the samples were clipped. Listen whether they are "
-            "clicks of a damaged file."
+            f"({_db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level"
+            f"{clipped}. Listen whether they are clicks of a damaged file; if not, --gain=none "
+            "keeps all amplitudes as they are."
         )
     loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
     if loud:

@@ -56,7 +56,18 @@ def test_clicks_do_not_set_the_level_and_are_clipped_counted_and_said(tmp_path, 
     assert "1 of 2 recordings" in warning
     assert "01 at 21.20 s (19 dB above)" in warning
     assert "0.0502% of the samples were clipped" in warning
+    assert "--gain=none" in warning
     assert "0.0502% of the samples here" in report.table(info, facts.read(tmp_path / "d"))
+
+
+def test_clicks_that_no_gain_clips_are_not_said_to_be_clipped(tmp_path):
+    waveform = clicked(noise(30), 3, peak=0.7)
+    info = build(tmp_path / "a", waveform, gain="loudness", loudness_lufs=-40.0)
+    (warning,) = [text for text in info["warnings"] if "peaks far above" in text]
+    assert info["audio"]["over"] == 0
+    assert "clipped" not in warning
+    info = build(tmp_path / "b", waveform, gain="none")
+    assert not any("peaks far above" in text for text in info["warnings"])
 
 
 def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
