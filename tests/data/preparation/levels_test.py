@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from samplernn_jax import audio
 from samplernn_jax.config import ModelConfig
@@ -16,6 +19,7 @@ from samplernn_jax.data.preparation.settings import BuildSettings
 from tests.encoded import encode, garble
 
 RATE = 8000
+SHARED = Path(__file__).parents[4] / "shared" / "audio"
 
 
 def noise(seconds, peak=0.1, seed=0):
@@ -115,6 +119,25 @@ def test_calls_that_are_rare_set_the_level(tmp_path, gain_per):
     assert list(gains(tmp_path / "d").values()) == pytest.approx([1 / peak] * 20, rel=0.05)
     assert info["audio"]["over"] == 0
     assert not any("peaks far above" in text for text in info["warnings"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings are not on this machine")
+@pytest.mark.parametrize("name", ["piano", "mixed", "digits"])
+def test_the_loudest_sample_of_real_music_and_speech_sets_the_level(tmp_path, name):
+    found = recordings.find([SHARED / name], tmp_path)
+    info = build_dataset(found, tmp_path / "d", BuildSettings())
+    peak = max(_peak(path) for path in (SHARED / name).iterdir() if path.suffix != ".txt")
+    assert abs(20 * np.log10(info["gain"] * peak)) < 0.5
+    assert set(gains(tmp_path / "d").values()) == {info["gain"]}
+    assert info["audio"]["over"] < 1e-6
+
+
+def _peak(path):
+    """The largest amplitude about the mean at 16 kHz."""
+    frames, rate = soundfile.read(path, always_2d=True)
+    waveform = soxr.resample(frames.mean(axis=1), rate, 16_000)
+    return np.abs(waveform - waveform.mean()).max()
 
 
 @pytest.mark.parametrize("gain", ["peak", "loudness"])
