@@ -7,7 +7,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from samplernn_jax.config import ExperimentConfig
@@ -111,6 +111,23 @@ def test_a_description_of_a_dataset(dataset):
 
     check()
     (dataset / "dataset.json").write_text(json.dumps(good))
+
+
+def test_the_facts_about_a_recording_of_a_dataset(dataset):
+    file = dataset / "recordings.jsonl"
+    first, *others = file.read_text().splitlines()
+
+    @given(changes(json.loads(first)))
+    @settings(max_examples=300, deadline=None)
+    @example({**json.loads(first), "gain": 0})
+    @example({**json.loads(first), "gain": -1})
+    @example({**json.loads(first), "rms": -1})
+    def check(content):
+        file.write_text("\n".join([json.dumps(content), *others]))
+        read_or_refused(describe, dataset)
+
+    check()
+    file.write_text("\n".join([first, *others, ""]))
 
 
 def test_a_configuration(folder):

@@ -183,9 +183,12 @@ def _exact_length(container: Any, sample_rate_hz: int) -> int | None:
     audio = container.streams.audio[0]
     if len(fields) < 4 or audio.duration is None:
         return None
-    length = int(fields[3], 16)
+    try:
+        length = int(fields[3], 16)
+    except ValueError:  # a note beside the audio, which may be whole all the same
+        return None
     padding = float(audio.duration * audio.time_base) * sample_rate_hz - length
-    return length if 0 <= padding <= _MOST_PADDING else None
+    return length if length > 0 and 0 <= padding <= _MOST_PADDING else None
 
 
 def _frames(container: Any, course: _Course) -> Iterator[Any]:

@@ -26,7 +26,8 @@ _LENGTH_UNKNOWN = 2**31 - 2**16
 _FRAMES_UNKNOWN = 2**62
 
 _WAV_TAGS_OF_MPEG = (b"\x50\x00", b"\x55\x00")
-_HEAD_BYTES = 2**12
+_RIFF_BYTES = 12  # in front of the first chunk
+_MOST_CHUNKS = 1000  # in front of the format; no program writes so many
 
 ENCODINGS = {
     "wav16": ("WAV", "PCM_16"),
@@ -74,13 +75,24 @@ def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[
 
 def _is_mpeg(raw: io.FileIO) -> bool:
     """Whether libsndfile would take a file for MPEG audio, bare, behind tags or in a WAV file."""
-    head = raw.read(_HEAD_BYTES)
+    head = raw.read(_RIFF_BYTES)
+    is_mpeg = _wav_tag(raw) in _WAV_TAGS_OF_MPEG if head.startswith(b"RIFF") else _has_sync(head)
     raw.seek(0)
-    if head.startswith(b"RIFF"):
-        at = head.find(b"fmt ")
-        return at >= 0 and head[at + 8 : at + 10] in _WAV_TAGS_OF_MPEG
-    has_sync = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    return has_sync or head.startswith(b"ID3")
+    return is_mpeg
+
+
+def _has_sync(head: bytes) -> bool:
+    return head.startswith(b"ID3") or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+
+
+def _wav_tag(raw: io.FileIO) -> bytes:
+    """How the samples of a WAV file are encoded; its chunks begin where the file stands."""
+    for _ in range(_MOST_CHUNKS):
+        name, size = raw.read(4), int.from_bytes(raw.read(4), "little")
+        if name == b"fmt ":
+            return raw.read(2)
+        raw.seek(size + size % 2, io.SEEK_CUR)
+    return b""
 
 
 class _SoundFile(soundfile.SoundFile):

@@ -1,5 +1,6 @@
 """Files that libsndfile does not read; all are made here."""
 
+import contextlib
 import threading
 from functools import partial
 
@@ -117,6 +118,15 @@ def test_the_samples_that_itunes_counts_are_all_that_is_read(tmp_path):
     assert len(frames(tmp_path / "x.m4a")[0]) == count
 
 
+@pytest.mark.parametrize("count", ["long", "-1", "", "F" * 30])
+def test_a_count_of_itunes_that_makes_no_sense_is_ignored(tmp_path, count):
+    tag = {"iTunSMPB": f" 00000000 00000840 000001CA {count} 00000000"}
+    for seconds in (0.1, 3):
+        original, options = melody(seconds), {"metadata": tag, "movflags": "use_metadata_tags"}
+        encode(tmp_path / "x.m4a", original, RATE, "aac", **options)
+        assert len(frames(tmp_path / "x.m4a")[0]) == pytest.approx(len(original), abs=48)
+
+
 @pytest.mark.parametrize(("name", "codec"), [("x.m4a", "aac"), ("x.mp3", "libmp3lame")])
 def test_a_part_begins_and_ends_at_the_very_frame(tmp_path, name, codec):
     encode(tmp_path / name, melody(12), RATE, codec)
@@ -202,6 +212,26 @@ def test_what_a_decoder_complains_about_is_noted_and_not_printed(tmp_path, capfd
     (note,) = stream.notes
     assert note.startswith("has errors, its decoder complains ")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [0, 3, 6001, 10**6])
+def test_nothing_is_printed_of_a_damaged_mp3_in_a_wav_file(tmp_path, capfd, size):
+    """Whatever stands in front of the word about the encoding."""
+    encode(tmp_path / "x.wav", melody(10), RATE, "libmp3lame", "wav")
+    garble(tmp_path / "x.wav", tmp_path / "garbled.wav")
+    content = (tmp_path / "garbled.wav").read_bytes()
+    body = b"WAVE" + b"JUNK" + size.to_bytes(4, "little") + bytes(size + size % 2) + content[12:]
+    (tmp_path / "x.wav").write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    with audio.open_stream(tmp_path / "x.wav") as stream, contextlib.suppress(audio.DamagedError):
+        assert sum(map(len, stream.blocks)) > 9 * RATE
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_wav_file_without_a_word_about_its_encoding_is_refused(tmp_path):
+    for content in (bytes(10**5), b"JUNK\xff\xff\xff\xff" + bytes(99), b"fmt ", b"data"):
+        (tmp_path / "x.wav").write_bytes(b"RIFF\x00\x00\x01\x00WAVE" + content)
+        with pytest.raises(ValueError, match=r"x.wav: "):
+            audio.read(tmp_path / "x.wav", RATE)
 
 
 def test_complaints_are_told_apart_by_file(tmp_path):

@@ -10,6 +10,7 @@ All of it happens in a hidden folder beside the output, which appears under its 
 whole. An interrupted preparation leaves the hidden folder, and the same command goes on from there.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -32,7 +33,7 @@ from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.splits import Clip
 from samplernn_jax.data.preparation.staging import Progress, Staged, stage
 from samplernn_jax.data.preparation.writing import Levels, write_split
-from samplernn_jax.files import held, write_json
+from samplernn_jax.files import held, remove_if_unused, write_json
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -73,11 +74,18 @@ def build_dataset(
     if found.recordings:
         splits.held_out(len(found.recordings), [r.split for r in found.recordings], settings)
     work.mkdir(parents=True, exist_ok=True)
-    with held(work, f"output={output}"):
+    with contextlib.ExitStack() as afterwards, held(work, f"output={output}"):
+        afterwards.callback(remove_if_unused, work)  # its lock is an open file until then
         info = _prepare(found, work, settings, workers, progress, digest, output)
         (work / "dataset").rename(output)
-        shutil.rmtree(work)
+        _clear(work)
     return info
+
+
+def _clear(work: Path) -> None:
+    """Removes what was made in the hidden folder."""
+    for part in ("staging", "dataset"):
+        shutil.rmtree(work / part, ignore_errors=True)
 
 
 def _prepare(
@@ -109,7 +117,7 @@ def _prepare(
         }
         write_json(info_file(dataset), info)
     except ValueError:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(work)
         raise
     except OSError as error:
         if error.errno not in _NO_ROOM:

@@ -4,9 +4,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
 from samplernn_jax.data.dataset import recordings_file
@@ -20,8 +20,8 @@ class _Line(TypedDict):
 
     name: str
     splits: list[Literal["train", "valid", "test"]]
-    gain: FiniteFloat
-    rms: NotRequired[FiniteFloat]
+    gain: Annotated[FiniteFloat, Field(gt=0)]
+    rms: NotRequired[Annotated[FiniteFloat, Field(ge=0)]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from samplernn_jax.audio import SUSPICIOUS_DB
+from samplernn_jax.data.preparation.decibels import DB_PER_BIT, db
 from samplernn_jax.data.preparation.leveling import Leveled
 from samplernn_jax.data.preparation.likeness import unlike
 from samplernn_jax.data.preparation.settings import BuildSettings
@@ -19,7 +18,6 @@ _FULL_BAND = 0.8
 _QUIET_BANDS = 6  # below -54 dB, which 256 linear levels can hardly tell from silence
 _OUTLYING = 1.001  # more than rounding
 _HIGH_GAIN_DB = 40.0
-_DB_PER_BIT = 20 * np.log10(2)
 
 
 def warnings(
@@ -39,7 +37,7 @@ def warnings(
     staged = [recording.staged for recording in used]
     return [
         *_of_content(info, settings),
-        *_of_levels(used, info),
+        *_of_levels(used, info, settings),
         *_of_channels(staged, settings),
         *_of_recordings(staged, settings),
         *_of_held_out(used, dealt, info),
@@ -72,16 +70,20 @@ def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
         )
 
 
-def _of_levels(used: Sequence[Leveled], info: dict[str, Any]) -> Iterator[str]:
+def _of_levels(
+    used: Sequence[Leveled], info: dict[str, Any], settings: BuildSettings
+) -> Iterator[str]:
     clicks = [r for r in used if r.outlying_peak > _OUTLYING * r.peak]
-    if clicks:
+    if clicks and settings.gain != "none":
         worst = max(clicks, key=lambda r: r.outlying_peak / r.peak)
+        over = info["audio"]["over"]
+        clipped = f", and {over:.4%} of the samples were clipped" if over > 0 else ""
         yield (
             f"{len(clicks)} of {len(used)} recordings have peaks far above all the rest of them, "
             f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({_db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level, "
-            f"and {info['audio']['over']:.4%} of the samples were clipped. Listen whether they are "
-            "clicks of a damaged file."
+            f"({db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level"
+            f"{clipped}. Listen whether they are clicks of a damaged file; if not, --gain=none "
+            "keeps all amplitudes as they are."
         )
     loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
     if loud:
@@ -89,17 +91,17 @@ def _of_levels(used: Sequence[Leveled], info: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
             f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({_db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
+            f"({db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
             "further than the others, which would be quiet otherwise. Leave out what does not "
             "belong to the rest."
         )
-    faint = [r for r in used if _db(r.gain) > _HIGH_GAIN_DB]
+    faint = [r for r in used if db(r.gain) > _HIGH_GAIN_DB]
     if faint:
         worst = max(faint, key=lambda r: r.gain)
-        bits = max(0.0, 16 - _db(worst.gain) / _DB_PER_BIT)
+        bits = max(0.0, 16 - db(worst.gain) / DB_PER_BIT)
         yield (
             f"{len(faint)} of {len(used)} recordings are very quiet, the worst is "
-            f"{worst.staged.name} (gain {_db(worst.gain):.0f} dB): if it has 16 bits, its sound "
+            f"{worst.staged.name} (gain {db(worst.gain):.0f} dB): if it has 16 bits, its sound "
             f"takes {bits:.0f} of them, and most of what is left is noise of their rounding, which "
             "the model will learn. Record it louder, or with 24 bits."
         )
@@ -180,7 +182,3 @@ def _of_held_out(
                 "and spectrum), so bits there say little about the rest; choose another --seed, or "
                 "name what is held out."
             )
-
-
-def _db(ratio: float) -> float:
-    return float(20 * np.log10(ratio))

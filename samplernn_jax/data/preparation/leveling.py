@@ -8,11 +8,11 @@ import numpy as np
 
 from samplernn_jax.audio import Waveform
 from samplernn_jax.data.preparation import loudness
+from samplernn_jax.data.preparation.meter import ABSURD_PEAK
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.staging import Staged
 
 _BLOCK = 2**20
-_ABSURD_PEAK = 8.0  # 18 dB over full scale: no sound of floats, but integers that were not scaled
 
 # Recordings are too loud for the others if they are a quarter of the audio at most, and 6 dB lie
 # between them and the next. What is 40 dB below the loudest is no quiet recording but none at all.
@@ -69,12 +69,12 @@ def leveled(
         are too loud for the others (see `_level`) have a lower one.
     """
     plain = [Leveled(r, r.mean if settings.remove_dc else 0.0, 1.0) for r in staged]
-    absurd = [recording for recording in plain if recording.peak > _ABSURD_PEAK]
+    absurd = [recording for recording in plain if recording.peak > ABSURD_PEAK]
     rejected += [
         (recording.staged.name, f"has samples of {recording.peak:.3g}, full scale is 1")
         for recording in absurd
     ]
-    usable = [recording for recording in plain if recording.peak <= _ABSURD_PEAK]
+    usable = [recording for recording in plain if recording.peak <= ABSURD_PEAK]
     if settings.gain_per == "recording":
         gains = [_gain([recording], settings) for recording in usable]
         return _with_gains(usable, gains), None

@@ -11,7 +11,11 @@ from samplernn_jax.audio import Balance, Frames, Waveform
 _WINDOW_S = 0.02
 _QUANTILE = 0.99
 _OUTLYING = 2.0
+_LONGEST_OUTLIER = 5  # windows
 _SOUNDING = 1e-3
+
+ABSURD_PEAK = 8.0
+"""18 dB over full scale: no sound of floats, but integers that were not scaled, or damage."""
 
 _FFT_SIZE = 1024
 _FFT_EVERY = 8  # a spectrum of every eighth stretch is enough to find the bandwidth
@@ -28,11 +32,15 @@ PerWindow = Float64[np.ndarray, " windows"]
 def ordinary(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
     """Which windows of 20 ms are no outliers.
 
-    An outlier has a peak that is more than 6 dB above the 99 % quantile of the peaks of the windows
-    that sound, which are those within 60 dB of the loudest, or of full scale if that is less. So a
-    click, or a hundredth of the sound, is an outlier if it is louder than all else by far, and
-    nothing is in less than a second of sound. Music and speech as they are have none: their
-    largest sample is 2.4 to 5.7 dB above that quantile.
+    A window is loud if its peak is more than 6 dB above the 99 % quantile of the peaks of the
+    windows that sound, which are those within 60 dB of the loudest, or of full scale if that is
+    less. So at most a hundredth of the sound is loud, and nothing is in less than a second of it.
+    Music and speech as they are have no such windows: their largest sample is 2.4 to 5.7 dB above
+    that quantile.
+
+    Up to 100 ms of loud windows in a row are outliers: a click, or the two frames of an MP3 that a
+    damaged spot spoils, which are 72 ms at 16 kHz and less above. What lasts longer is sound that
+    is rare, such as calls in a quiet forest, unless it is far above full scale: a decoder made it.
 
     Args:
         peaks: the largest amplitude of each window.
@@ -40,7 +48,12 @@ def ordinary(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
     sounding = peaks[peaks > _SOUNDING * min(float(peaks.max()), 1.0)]
     if len(sounding) == 0:
         return np.ones(len(peaks), bool)
-    return peaks <= _OUTLYING * np.quantile(sounding, _QUANTILE)
+    usual = peaks <= _OUTLYING * np.quantile(sounding, _QUANTILE)
+    edges = np.flatnonzero(np.diff(usual, prepend=True, append=True))
+    for start, stop in edges.reshape(-1, 2):
+        if stop - start > _LONGEST_OUTLIER and peaks[start:stop].max() <= ABSURD_PEAK:
+            usual[start:stop] = True
+    return usual
 
 
 class Meter:

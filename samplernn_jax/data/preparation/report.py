@@ -8,6 +8,7 @@ import numpy as np
 
 from samplernn_jax import plots
 from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
+from samplernn_jax.data.preparation.decibels import DB_PER_BIT, db
 from samplernn_jax.data.preparation.facts import Facts
 
 _MAX_LISTED = 20
@@ -15,7 +16,6 @@ _MAX_NAMED = 20
 _MAX_LEVELS = 200
 _OUTSTANDING_DB = 6.0
 _BAR = 40
-_DB_PER_BIT = 20 * np.log10(2)
 _PICTURED_CLIPS = 3
 
 
@@ -66,7 +66,7 @@ def _content(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]
         gain = f"{info['gain']:.4g} for all" + (f" but {louder:,} louder ones" if louder else "")
     yield f"sample rate      {info['sample_rate_hz']:,} Hz"
     yield f"gain             {gain} ({info['settings']['gain']})"
-    yield f"peak, RMS        {_db(audio['peak'])}, {_db(audio['rms'])} of full scale"
+    yield f"peak, RMS        {_shown(audio['peak'])}, {_shown(audio['rms'])} of full scale"
     yield (
         f"clipped          {audio['clipped']:.4%} in the recordings, {audio['over']:.4%} of the "
         "samples here"
@@ -104,7 +104,7 @@ def histogram(info: dict[str, Any]) -> str:
         share = counts[band] / counts.sum()
         bar = "#" * round(_BAR * counts[band] / counts.max())
         below = len(counts) - 1 - band
-        label = f"{-below * _DB_PER_BIT:4.0f} dB" if band else "  zero "
+        label = f"{-below * DB_PER_BIT:4.0f} dB" if band else "  zero "
         lines.append(f"{label:8} {share:7.2%}  {bar}".rstrip())
     return "\n".join(lines)
 
@@ -123,7 +123,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     known = [recording for recording in recordings if recording.rms is not None]
     if not known:
         return "loudness         of each recording is not known, as the dataset is older than that"
-    levels = np.array([20 * np.log10(max(r.gain * (r.rms or 0.0), 1e-6)) for r in known])
+    levels = np.array([db(r.gain * (r.rms or 0.0)) for r in known])
     median = np.median(levels)
     usual = max(_OUTSTANDING_DB, 3 * 1.4826 * float(np.median(np.abs(levels - median))))
     lines = [
@@ -133,7 +133,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     marks = [""] * len(known)
     for number, recording in enumerate(known):
         if info["gain"] is not None and recording.gain < info["gain"]:
-            lowered_db = 20 * np.log10(info["gain"] / recording.gain)
+            lowered_db = db(info["gain"] / recording.gain)
             marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
         elif abs(levels[number] - median) >= usual:
             marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
@@ -167,5 +167,5 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _db(amplitude: float) -> str:
-    return f"{round(20 * np.log10(max(amplitude, 1e-6)), 1) + 0.0:.1f} dB"  # no minus before 0
+def _shown(amplitude: float) -> str:
+    return f"{round(db(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0

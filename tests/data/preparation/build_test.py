@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from samplernn_jax import audio
+from samplernn_jax import audio, files
 from samplernn_jax.data.dataset import Dataset, damaged_files
+from samplernn_jax.data.preparation import build as build_module
 from samplernn_jax.data.preparation import recordings
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.recordings import Found, Recording, of_waveform
@@ -293,6 +295,33 @@ def test_two_preparations_of_one_dataset_do_not_meet(tmp_path):
     build(Found([first]), tmp_path / "d")
     assert inside
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+@pytest.mark.parametrize("length", [4000, 0])
+def test_the_lock_is_given_back_before_its_file_is_removed(tmp_path, monkeypatch, length):
+    """Windows removes no file that is open; a dataset is made, or none can be of nothing."""
+    holding, unlink = [], os.unlink
+
+    @contextlib.contextmanager
+    def held(folder, what):
+        with files.held(folder, what):
+            holding.append(folder)
+            try:
+                yield
+            finally:
+                holding.clear()
+
+    def of_windows(path, **options):
+        if holding and Path(path).name == ".lock":
+            raise PermissionError("is open")
+        unlink(path, **options)
+
+    monkeypatch.setattr(build_module, "held", held)
+    monkeypatch.setattr(os, "unlink", of_windows)
+    refused = pytest.raises(ValueError, match="no recording can be used")
+    with contextlib.nullcontext() if length else refused:
+        build(of(noise(4000)[:length]), tmp_path / "d")
+    assert [path.name for path in tmp_path.iterdir()] == (["d"] if length else [])
 
 
 def test_what_is_known_to_fail_fails_before_anything_is_decoded(tmp_path):

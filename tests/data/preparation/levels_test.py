@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from samplernn_jax import audio
 from samplernn_jax.config import ModelConfig
@@ -16,6 +19,7 @@ from samplernn_jax.data.preparation.settings import BuildSettings
 from tests.encoded import encode, garble
 
 RATE = 8000
+SHARED = Path(__file__).parents[4] / "shared" / "audio"
 
 
 def noise(seconds, peak=0.1, seed=0):
@@ -56,7 +60,18 @@ def test_clicks_do_not_set_the_level_and_are_clipped_counted_and_said(tmp_path, 
     assert "1 of 2 recordings" in warning
     assert "01 at 21.20 s (19 dB above)" in warning
     assert "0.0502% of the samples were clipped" in warning
+    assert "--gain=none" in warning
     assert "0.0502% of the samples here" in report.table(info, facts.read(tmp_path / "d"))
+
+
+def test_clicks_that_no_gain_clips_are_not_said_to_be_clipped(tmp_path):
+    waveform = clicked(noise(30), 3, peak=0.7)
+    info = build(tmp_path / "a", waveform, gain="loudness", loudness_lufs=-40.0)
+    (warning,) = [text for text in info["warnings"] if "peaks far above" in text]
+    assert info["audio"]["over"] == 0
+    assert "clipped" not in warning
+    info = build(tmp_path / "b", waveform, gain="none")
+    assert not any("peaks far above" in text for text in info["warnings"])
 
 
 def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
@@ -88,6 +103,41 @@ def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
     assert "its decoder complains" in note["note"]
     shown = report.table(infos["garbled"], facts.read(tmp_path / "garbled_data"))
     assert f"note on x.mp3: {note['note']}" in shown
+
+
+@pytest.mark.parametrize("gain_per", ["dataset", "recording"])
+def test_calls_that_are_rare_set_the_level(tmp_path, gain_per):
+    """Two in half a minute of room noise, 0.8 % of the time."""
+    call = 0.7 * np.hanning(960) * np.sin(0.9 * np.arange(960))
+    forest = []
+    for seed in range(20):
+        forest.append(noise(30, 10 ** (-50 / 20), seed))
+        for at in (3 * RATE + 7 * seed, 20 * RATE + 31 * seed):
+            forest[-1][at : at + len(call)] += call
+    info = build(tmp_path / "d", *forest, gain_per=gain_per)
+    peak = max(np.abs(waveform).max() for waveform in forest)
+    assert list(gains(tmp_path / "d").values()) == pytest.approx([1 / peak] * 20, rel=0.05)
+    assert info["audio"]["over"] == 0
+    assert not any("peaks far above" in text for text in info["warnings"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings are not on this machine")
+@pytest.mark.parametrize("name", ["piano", "mixed", "digits"])
+def test_the_loudest_sample_of_real_music_and_speech_sets_the_level(tmp_path, name):
+    found = recordings.find([SHARED / name], tmp_path)
+    info = build_dataset(found, tmp_path / "d", BuildSettings())
+    peak = max(_peak(path) for path in (SHARED / name).iterdir() if path.suffix != ".txt")
+    assert abs(20 * np.log10(info["gain"] * peak)) < 0.5
+    assert set(gains(tmp_path / "d").values()) == {info["gain"]}
+    assert info["audio"]["over"] < 1e-6
+
+
+def _peak(path):
+    """The largest amplitude about the mean at 16 kHz."""
+    frames, rate = soundfile.read(path, always_2d=True)
+    waveform = soxr.resample(frames.mean(axis=1), rate, 16_000)
+    return np.abs(waveform - waveform.mean()).max()
 
 
 @pytest.mark.parametrize("gain", ["peak", "loudness"])

@@ -20,9 +20,22 @@ def facts(*blocks):
 
 def test_a_hundredth_of_the_windows_may_be_far_louder_than_all_others():
     peaks = np.random.default_rng(0).uniform(0.05, 0.1, 1000)
-    peaks[:9] = [0.3, 1, 2, 10, 1e30, 0.25, 0.4, 0.5, 0.6]
-    np.testing.assert_array_equal(~ordinary(peaks), np.arange(1000) < 9)
-    assert ordinary(10 * peaks[9:]).all()
+    at = [0, 1, 2, 3, 4, 17, 500, 501, 999]
+    peaks[at] = [0.3, 1, 2, 10, 1e30, 0.25, 0.4, 0.5, 0.6]
+    np.testing.assert_array_equal(np.flatnonzero(~ordinary(peaks)), at)
+    assert ordinary(10 * np.delete(peaks, at)).all()
+
+
+@pytest.mark.parametrize("first", [0, 300, 992])
+def test_what_is_loud_for_longer_is_sound_unless_no_sound_is_so_loud(first):
+    peaks = np.random.default_rng(0).uniform(0.05, 0.1, 1000)
+    for length in range(1, 9):
+        for peak, is_sound in ((0.7, length > 5), (1e30, False)):
+            changed = peaks.copy()
+            changed[first : first + length] = 0.6
+            changed[first + length // 2] = peak
+            assert ordinary(changed)[first : first + length].tolist() == [is_sound] * length
+            assert np.delete(ordinary(changed), np.s_[first : first + length]).all()
 
 
 def test_silence_does_not_make_sound_an_outlier():
