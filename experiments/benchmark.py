@@ -74,6 +74,7 @@ _HOURS = flags.DEFINE_float(
 
 def main() -> None:
     """Measures, then prints the figures."""
+    cli.check_paths("data_path")
     cli.refuse_unless(_WHAT.value == "data", "needs --what=data", "data_path", "hours")
     cli.refuse_unless(_WHAT.value != "data", "does not go with --what=data", "recipe")
     cli.refuse_unless(_WHAT.value != "sample", "does not go with --what=sample", "seq_len")

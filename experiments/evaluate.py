@@ -77,6 +77,7 @@ flags.adopt_module_key_flags(processes)
 def main() -> None:
     """Evaluates and prints the JSON object."""
     processes.join()
+    cli.check_paths("workdir", "data_path", "audio")
     of_split = ("split", "data_path", "normalization", "batch_size", "seq_len", "average")
     cli.refuse_unless(not _AUDIO.value, "does not go with --audio", *of_split)
     cli.refuse_unless(bool(_AUDIO.value), "needs --audio", "audio_gain")
