@@ -31,11 +31,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from experiments import cli
 from samplernn_jax.config import ExperimentConfig, ModelConfig
 from samplernn_jax.data import benchmark as data_benchmark
-from samplernn_jax.parallel import make_mesh
+from samplernn_jax.parallel import make_mesh, memory_of_device
 from samplernn_jax.sampling import benchmark as sampling_benchmark
 from samplernn_jax.sizes import check_generation, check_training
 from samplernn_jax.training import benchmark as training_benchmark
-from samplernn_jax.training.plan import memory_of_device
 
 _SAMPLE_RATE_HZ = 16_000
 """What real time is, for sample."""

@@ -31,6 +31,7 @@ from samplernn_jax.fields import require_32_bits
 from samplernn_jax.parallel import (
     check_batch_size,
     make_mesh,
+    memory_of_device,
     replicate,
 )
 from samplernn_jax.processes import is_first_process
@@ -39,7 +40,6 @@ from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sizes import check_evaluation
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.plan import memory_of_device
 from samplernn_jax.training.workdir import Workdir
 
 _DECIMALS = 6

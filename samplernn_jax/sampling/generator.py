@@ -17,7 +17,14 @@ from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
 from samplernn_jax.fields import require
 from samplernn_jax.model import Params
-from samplernn_jax.parallel import make_mesh, mesh_of_rows, pad_rows, replicate, shard_rows
+from samplernn_jax.parallel import (
+    make_mesh,
+    memory_of_device,
+    mesh_of_rows,
+    pad_rows,
+    replicate,
+    shard_rows,
+)
 from samplernn_jax.sampling import scores
 from samplernn_jax.sampling.decode import DecodeState, start
 from samplernn_jax.sampling.fold import fold
@@ -290,9 +297,6 @@ class Generator:
         return round(seconds * self.sample_rate_hz)
 
     def _check_room(self, num_sequences: int, num_samples: int) -> None:
-        # Here, because planning reaches all of training.
-        from samplernn_jax.training.plan import memory_of_device
-
         mesh = make_mesh(self._devices)
         limit = memory_of_device(mesh)
         in_all = None if limit is None else limit * mesh.size
