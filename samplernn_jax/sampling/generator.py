@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float32
 
 from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
@@ -131,13 +131,13 @@ class Generator:
             ValueError: an argument breaks its rule; the message names it.
         """
         num_samples, block_s = self.blocks_of(duration_s)
-        self._check_room(num_sequences or 1, num_samples)
         stream = self.stream(
             *(key, num_sequences, block_s, temperature, prompt),
             top_k=top_k,
             top_p=top_p,
             random_state=random_state,
         )
+        self._check_room(len(stream.numbers), num_samples)
         before: list[Audio] = []
         if keep_prompt:
             require(len(stream.prompts) > 0, "keep_prompt=True: there is no prompt")
@@ -198,8 +198,9 @@ class Generator:
             )
         if num_sequences is None:
             num_sequences = max(1, len(prompts))
-        self._check_room(num_sequences, block_len)
-        numbers = _numbers(num_sequences, len(prompts), part)
+        in_part = _in_part(num_sequences, len(prompts), part)
+        self._check_room(len(in_part), block_len)
+        numbers = np.array(in_part)
         strategy = jax.tree.map(
             lambda x: x[numbers], _strategy(num_sequences, temperature, top_k, top_p)
         )
@@ -323,9 +324,7 @@ class Generator:
         return [hear(one, self.config, self.sample_rate_hz) for one in each]
 
 
-def _numbers(
-    num_sequences: int, num_prompts: int, part: tuple[int, int]
-) -> Int[np.ndarray, " in_part"]:
+def _in_part(num_sequences: int, num_prompts: int, part: tuple[int, int]) -> range:
     """Which of the sequences belong to a part, see `Generator.stream`."""
     require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
     require(
@@ -337,7 +336,9 @@ def _numbers(
         num_sequences >= num_parts,
         f"num_sequences={num_sequences}: must be one for each of {num_parts} parts",
     )
-    return np.array_split(np.arange(num_sequences), num_parts)[index]
+    of_each, more = divmod(num_sequences, num_parts)  # the first parts have one more
+    first = index * of_each + min(index, more)
+    return range(first, first + of_each + (index < more))
 
 
 def _strategy(
