@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.encoded import encode
 from tests.experiments.forking import Commands
 
 ROOT = Path(__file__).parents[2]
@@ -309,6 +310,19 @@ def test_the_mean_of_batches_is_there_to_be_compared(workdir):
     result = json.loads(output.splitlines()[-1])
     assert result["average"] == "batches"
     assert 0 < result["bits_per_sample"] < 12
+
+
+def test_evaluate_scores_what_libsndfile_cannot_read_and_prints_notes(commands, workdir, tmp_path):
+    file = tmp_path / "x.m4a"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 8000))
+    encode(file, [*noise], 16_000, "aac", "ipod")
+    code, output, errors = commands.run("evaluate", f"--workdir={workdir}", f"--audio={file}")
+    assert code == 0, errors
+    assert errors == f"note: {file} has 2 audio streams, of which the first is taken.\n"
+    (scored,) = json.loads(output.splitlines()[-1])["files"]
+    assert scored["file"] == str(file)
+    assert scored["num_samples"] == 4000
+    assert 0 < scored["bits_per_sample"] < 12
 
 
 def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
