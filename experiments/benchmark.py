@@ -31,11 +31,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from experiments import cli
 from samplernn_jax.config import ExperimentConfig, ModelConfig
 from samplernn_jax.data import benchmark as data_benchmark
-from samplernn_jax.parallel import make_mesh
+from samplernn_jax.parallel import make_mesh, memory_of_device
 from samplernn_jax.sampling import benchmark as sampling_benchmark
 from samplernn_jax.sizes import check_generation, check_training
 from samplernn_jax.training import benchmark as training_benchmark
-from samplernn_jax.training.plan import memory_of_device
 
 _SAMPLE_RATE_HZ = 16_000
 """What real time is, for sample."""
@@ -74,6 +73,7 @@ _HOURS = flags.DEFINE_float(
 
 def main() -> None:
     """Measures, then prints the figures."""
+    cli.check_paths("data_path")
     cli.refuse_unless(_WHAT.value == "data", "needs --what=data", "data_path", "hours")
     cli.refuse_unless(_WHAT.value != "data", "does not go with --what=data", "recipe")
     cli.refuse_unless(_WHAT.value != "sample", "does not go with --what=sample", "seq_len")

@@ -16,6 +16,7 @@ import jax
 import ml_collections
 from absl import flags, logging
 
+from samplernn_jax.files import check_local
 from samplernn_jax.parallel import give_cpu_devices_threads
 from samplernn_jax.processes import end_all, is_first_process, leave
 from samplernn_jax.training.interruption import Interrupted
@@ -34,10 +35,10 @@ def run(main: Callable[[], None], usage: str) -> None:
     if not {"--help", "-h"}.isdisjoint(sys.argv):  # before absl asks for what is required
         print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
         return
-    _parse()
-    _keep_compiled_programs()
-    give_cpu_devices_threads()
     try:
+        _parse()
+        _keep_compiled_programs()
+        give_cpu_devices_threads()
         main()
         sys.stdout.flush()
     except OSError as error:
@@ -111,6 +112,17 @@ def refuse_unless(condition: bool, why: str, *names: str) -> None:
     for name in names:
         if flags.FLAGS[name].present and not condition:
             raise ValueError(f"{name}={flags.FLAGS[name].value}: {why}")
+
+
+def check_paths(*names: str) -> None:
+    """Raises ValueError where one of the named flags is given, and no path on this machine."""
+    for name in names:
+        value = flags.FLAGS[name].value
+        for path in value if isinstance(value, list) else [value]:
+            if path == "":
+                raise ValueError(f"{name}='': must not be empty")
+            if path is not None:
+                check_local(name, path)
 
 
 class RecipeParser(flags.ArgumentParser):

@@ -31,6 +31,7 @@ from samplernn_jax.fields import require_32_bits
 from samplernn_jax.parallel import (
     check_batch_size,
     make_mesh,
+    memory_of_device,
     replicate,
 )
 from samplernn_jax.processes import is_first_process
@@ -39,7 +40,7 @@ from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sizes import check_evaluation
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.plan import memory_of_device, out_of_memory_as_sentence
+from samplernn_jax.training.plan import out_of_memory_as_sentence
 from samplernn_jax.training.workdir import Workdir
 
 _DECIMALS = 6
@@ -77,6 +78,7 @@ flags.adopt_module_key_flags(processes)
 def main() -> None:
     """Evaluates and prints the JSON object."""
     processes.join()
+    cli.check_paths("workdir", "data_path", "audio")
     of_split = ("split", "data_path", "normalization", "batch_size", "seq_len", "average")
     cli.refuse_unless(not _AUDIO.value, "does not go with --audio", *of_split)
     cli.refuse_unless(bool(_AUDIO.value), "needs --audio", "audio_gain")

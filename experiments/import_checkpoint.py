@@ -40,6 +40,7 @@ _LEARN_H0 = flags.DEFINE_bool(
 
 def main() -> None:
     """Imports, then says what there is."""
+    cli.check_paths("path", "workdir")
     check_folder("workdir", Path(_WORKDIR.value))
     model, params = theano.load(
         _PATH.value, _Q_TYPE.value, _INDEPENDENT_PREDS.value, _LEARN_H0.value

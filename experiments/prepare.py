@@ -33,7 +33,7 @@ from samplernn_jax.data.preparation import facts, recordings, report
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
 from samplernn_jax.data.preparation.staging import Progress
-from samplernn_jax.files import check_folder, check_local
+from samplernn_jax.files import check_folder
 
 _DEFAULT = BuildSettings()
 
@@ -133,6 +133,7 @@ _SETTINGS_FLAGS = {
 
 def main() -> None:
     """Prepares a dataset, or describes one."""
+    cli.check_paths("input", "output", "describe", "cache", "valid_list", "test_list")
     if _DESCRIBE.value:
         _describe(_path(_DESCRIBE.value))
         return
@@ -173,9 +174,6 @@ def _lists() -> dict[str, Path]:
 
 def _path(value: str) -> Path:
     """A path as the user means it: no shell expands ~ after the = of a flag."""
-    if not value:
-        raise ValueError("a path that was given is empty")
-    check_local("path", value)
     return Path(value).expanduser()
 
 

@@ -142,6 +142,7 @@ def main() -> None:
 
 def _check_flags() -> None:
     """Every flag that is given has something to do."""
+    cli.check_paths("workdir", "output", "schedule", "prompt", "save_state", "resume_state")
     cli.refuse_unless(_STREAM.value, "needs --stream", "block_s", "save_state", "resume_state")
     cli.refuse_unless(
         not _STREAM.value,

@@ -53,8 +53,9 @@ flags.adopt_module_key_flags(processes)
 def main() -> None:
     """Trains, then says what there is to look at and what to do next."""
     recipe = Path(flags.FLAGS["config"].config_filename.split(":", 1)[0])
-    workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
     processes.join()
+    cli.check_paths("workdir")
+    workdir = Path(_WORKDIR.value or f"runs/{recipe.stem}")
     config = ExperimentConfig.from_mapping(_with_imported_model(_CONFIG.value.to_dict(), workdir))
     if _PLAN.value:
         print_plan(config, _report)

@@ -65,12 +65,15 @@ class ModelConfig:
         emb_size: size of the embedding of a token; 0 means one-hot.
         q_levels: number of quantization levels, at most 65,536.
         q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
-        dtype: of the factors of all matrix products, "float32" or "bfloat16"; parameters, states,
-            everything between the products and the loss are float32 in any case.
+        dtype: of the factors of matrix products, "float32" or "bfloat16"; parameters, states,
+            everything between the products and the loss are float32 in any case. It holds wherever
+            the model is run as in training: in evaluation, over prompts and for scores. The
+            sampler decodes with float32 factors.
         independent_preds: give the top tier a second output that predicts all samples of its next
             frame independently of each other (`IndependentPreds` of the original).
-        matmul_precision: of products with float32 factors. "highest" is float32 on every device;
-            "default" is what is fastest, which on TPUs is bfloat16 and on recent GPUs TF32.
+        matmul_precision: of products with float32 factors, the sampler's too. "highest" is float32
+            on every device; "default" is what is fastest, which on TPUs is bfloat16 and on recent
+            GPUs TF32.
     """
 
     architecture: ClassVar[str] = "samplernn"
@@ -126,7 +129,7 @@ class ModelConfig:
 
     @property
     def products(self) -> Products:
-        """How it multiplies matrices in training; sampling does so in float32 in any case."""
+        """How it multiplies matrices; the sampler decodes with float32 factors in any case."""
         return Products(self.dtype, self.matmul_precision)
 
     @property

@@ -15,6 +15,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from samplernn_jax import hardware
+
 AXIS = "data"
 
 T = TypeVar("T")
@@ -56,6 +58,16 @@ def mesh_of_rows(num_rows: int, devices: Sequence[jax.Device]) -> Mesh:
     """A mesh of the fewest devices on which none has more rows than it must, if all take part."""
     per_device = -(-num_rows // len(devices))
     return make_mesh(devices[: -(-num_rows // per_device)])
+
+
+def memory_of_device(mesh: Mesh) -> int | None:
+    """Bytes of a device; CPU devices share what this process may use of the machine's."""
+    devices = mesh.local_mesh.devices.flat
+    if devices[0].platform == "cpu":
+        of_all = hardware.memory_bytes()
+        return None if of_all is None else of_all // len(devices)
+    stats: dict[str, Any] = devices[0].memory_stats() or {}
+    return stats.get("bytes_limit")
 
 
 def rows_of_process(mesh: Mesh, batch_size: int) -> range:

@@ -28,7 +28,6 @@ _RULES = {
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "dict_type": "must be a group",
-    "too_short": "must not be empty",
 }
 """In our words, by pydantic's name of the mistake; it has good words for the rest."""
 
@@ -69,9 +68,19 @@ def typed(
     if mistake["type"] == "extra_forbidden":
         known = ", ".join(typing.get_type_hints(kind))
         raise ValueError(f"{field}: no such field; there are {known}")
+    raise ValueError(f"{field}={_short.repr(mistake['input'])}: {_rule(mistake)}")
+
+
+def _rule(mistake: Mapping[str, Any]) -> str:
+    """That a value breaks, of pydantic's description of the mistake."""
+    kind, limits = mistake["type"], mistake.get("ctx", {})
+    if kind == "too_short":
+        least = limits["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least} items"
+    if kind == "too_long":
+        return f"must have at most {limits['max_length']} items"
     said = mistake["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    rule = _RULES.get(mistake["type"], said)
-    raise ValueError(f"{field}={_short.repr(mistake['input'])}: {rule}")
+    return _RULES.get(kind, said)
 
 
 @functools.cache

@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+_MOST_LEVELS = 2**12
+"""Of a table whose rows are summed by a product, which grows with them."""
+
 
 @jax.custom_vjp
 def look_up(
@@ -23,11 +26,12 @@ def _backward(residuals: tuple[Array, Array], of_rows: Array) -> tuple[Array, No
     def by_addition(tokens: Array, of_rows: Array) -> Array:
         return sums_by_addition(tokens, of_rows, len(table))
 
-    def by_product(tokens: Array, of_rows: Array) -> Array:
-        return sums_by_product(tokens, of_rows, len(table))
+    def on_accelerator(tokens: Array, of_rows: Array) -> Array:
+        sums = sums_by_product if len(table) <= _MOST_LEVELS else sums_by_sorting
+        return sums(tokens, of_rows, len(table))
 
     rows = tokens.reshape(-1), of_rows.reshape(-1, table.shape[1])
-    return jax.lax.platform_dependent(*rows, cpu=by_addition, default=by_product), None
+    return jax.lax.platform_dependent(*rows, cpu=by_addition, default=on_accelerator), None
 
 
 look_up.defvjp(_forward, _backward)
@@ -49,6 +53,18 @@ def sums_by_product(
     """The same as a product, whose other factor takes as much memory as the model's logits."""
     is_token = jax.nn.one_hot(tokens, q_levels, dtype=rows.dtype, axis=0)
     return jnp.dot(is_token, rows, precision=jax.lax.Precision.HIGHEST)
+
+
+def sums_by_sorting(
+    tokens: Int[Array, " rows"], rows: Float[Array, "rows dim"], q_levels: int
+) -> Float[Array, "q_levels dim"]:
+    """The same without a product: rows of the same token are put beside each other, then added.
+
+    On GPUs the order in which they are added is fixed only with XLA_FLAGS of
+    --xla_gpu_deterministic_ops.
+    """
+    order = jnp.argsort(tokens, stable=True)
+    return jax.ops.segment_sum(rows[order], tokens[order], q_levels, indices_are_sorted=True)
 
 
 def add_rows(

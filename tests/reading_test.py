@@ -3,12 +3,14 @@
 import copy
 import functools
 import json
+from typing import Annotated
 
 import jax
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
@@ -32,7 +34,10 @@ OTHER = (
     *(float("nan"), float("inf"), [], [[]], [None], {}, {"x": 1}, [1, 2, 3, 4]),
     functools.reduce(lambda inner, _: [inner], range(50), 0),
 )
-HOW = {"flags": {"seed": 1}, "model_sha256": "x", "settings": {"t": {}}, "prompts": {"a": "b"}}
+HOW = {
+    **{"flags": {"seed": 1}, "model_sha256": "x", "settings": {"t": {}}, "prompts": {"a": "b"}},
+    "model": {"matmul_precision": "highest"},
+}
 FACTS = {
     **{"num_samples": 3, "mean": 0.0, "rms": 0.1, "low": -0.4, "high": 0.4, "minimum": -0.5},
     **{"maximum": 0.5, "peak_s": 0.0, "bandwidth_hz": 100.0, "spectrum": [-3.0, -6.5]},
@@ -307,6 +312,19 @@ def test_the_field_the_value_and_the_rule_are_named(dataset, change, message):
     with pytest.raises(ValueError, match=f"dataset.json: {message}$"):
         Dataset.open(dataset)
     file.write_text(json.dumps(good))
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "message"),
+    [
+        ({"min_length": 1}, [], r"x=\[\]: must not be empty$"),
+        ({"min_length": 2, "max_length": 2}, [1], r"x=\[1\]: must have at least 2 items$"),
+        ({"min_length": 2, "max_length": 2}, [1, 2, 3], r"must have at most 2 items$"),
+    ],
+)
+def test_how_many_items_a_list_must_have_is_told(limits, value, message):
+    with pytest.raises(ValueError, match=message):
+        typed(Annotated[list[int], Field(**limits)], value, "x")
 
 
 def test_what_newer_programs_write_beside_it_stays():

@@ -10,7 +10,13 @@ from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.parallel import make_mesh, map_step
-from samplernn_jax.tables import add_rows, sums_by_addition, sums_by_product
+from samplernn_jax.tables import (
+    add_rows,
+    look_up,
+    sums_by_addition,
+    sums_by_product,
+    sums_by_sorting,
+)
 from samplernn_jax.training.step import init_state, make_train_step
 from tests.lowered import lowered
 from tests.models import GRID, VARIANTS, apply, random_params, random_tokens
@@ -48,14 +54,24 @@ def test_the_sum_and_its_gradients_are_those_of_rows_looked_up_one_after_the_oth
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), ours, expected)
 
 
+@pytest.mark.parametrize("sums", [sums_by_product, sums_by_sorting])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
-def test_a_product_sums_rows_as_addition_does(dtype, tolerance):
-    """On CPUs they are added, elsewhere multiplied with ones and zeros."""
+def test_rows_are_summed_elsewhere_as_they_are_added_on_cpus(sums, dtype, tolerance):
+    """Multiplied with ones and zeros, or sorted where there are many levels."""
     with jax.enable_x64():
         rows, of = numbers(500, DIM, dtype=dtype), names(500)
-        added, multiplied = (sums(of, rows, LEVELS) for sums in (sums_by_addition, sums_by_product))
-        assert added.dtype == multiplied.dtype == dtype
-        np.testing.assert_allclose(multiplied, added, rtol=0, atol=tolerance * np.abs(added).max())
+        added, ours = (summed(of, rows, LEVELS + 2) for summed in (sums_by_addition, sums))
+        assert added.dtype == ours.dtype == dtype
+        np.testing.assert_allclose(ours, added, rtol=0, atol=tolerance * np.abs(added).max())
+
+
+@pytest.mark.parametrize(("q_levels", "multiplies"), [(4096, True), (65_536, False)])
+def test_no_product_grows_with_many_levels(q_levels, multiplies):
+    def gradient(table, tokens):
+        return jax.grad(lambda table: look_up(table, tokens).sum())(table)
+
+    program = lowered(jax.jit(gradient), jnp.zeros((q_levels, DIM)), names(500), platform="cuda")
+    assert ("dot_general" in program) == multiplies
 
 
 def segment_of(config, batch, num_frames):

@@ -11,13 +11,20 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float32
 
 from samplernn_jax import quantization
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
 from samplernn_jax.fields import require
 from samplernn_jax.model import Params
-from samplernn_jax.parallel import make_mesh, mesh_of_rows, pad_rows, replicate, shard_rows
+from samplernn_jax.parallel import (
+    make_mesh,
+    memory_of_device,
+    mesh_of_rows,
+    pad_rows,
+    replicate,
+    shard_rows,
+)
 from samplernn_jax.sampling import scores
 from samplernn_jax.sampling.decode import DecodeState, start
 from samplernn_jax.sampling.fold import fold
@@ -124,13 +131,13 @@ class Generator:
             ValueError: an argument breaks its rule; the message names it.
         """
         num_samples, block_s = self.blocks_of(duration_s)
-        self._check_room(num_sequences or 1, num_samples)
         stream = self.stream(
             *(key, num_sequences, block_s, temperature, prompt),
             top_k=top_k,
             top_p=top_p,
             random_state=random_state,
         )
+        self._check_room(len(stream.numbers), num_samples)
         before: list[Audio] = []
         if keep_prompt:
             require(len(stream.prompts) > 0, "keep_prompt=True: there is no prompt")
@@ -191,8 +198,9 @@ class Generator:
             )
         if num_sequences is None:
             num_sequences = max(1, len(prompts))
-        self._check_room(num_sequences, block_len)
-        numbers = _numbers(num_sequences, len(prompts), part)
+        in_part = _in_part(num_sequences, len(prompts), part)
+        self._check_room(len(in_part), block_len)
+        numbers = np.array(in_part)
         strategy = jax.tree.map(
             lambda x: x[numbers], _strategy(num_sequences, temperature, top_k, top_p)
         )
@@ -290,9 +298,6 @@ class Generator:
         return round(seconds * self.sample_rate_hz)
 
     def _check_room(self, num_sequences: int, num_samples: int) -> None:
-        # Here, because planning reaches all of training.
-        from samplernn_jax.training.plan import memory_of_device
-
         mesh = make_mesh(self._devices)
         limit = memory_of_device(mesh)
         in_all = None if limit is None else limit * mesh.size
@@ -319,9 +324,7 @@ class Generator:
         return [hear(one, self.config, self.sample_rate_hz) for one in each]
 
 
-def _numbers(
-    num_sequences: int, num_prompts: int, part: tuple[int, int]
-) -> Int[np.ndarray, " in_part"]:
+def _in_part(num_sequences: int, num_prompts: int, part: tuple[int, int]) -> range:
     """Which of the sequences belong to a part, see `Generator.stream`."""
     require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
     require(
@@ -333,7 +336,9 @@ def _numbers(
         num_sequences >= num_parts,
         f"num_sequences={num_sequences}: must be one for each of {num_parts} parts",
     )
-    return np.array_split(np.arange(num_sequences), num_parts)[index]
+    of_each, more = divmod(num_sequences, num_parts)  # the first parts have one more
+    first = index * of_each + min(index, more)
+    return range(first, first + of_each + (index < more))
 
 
 def _strategy(

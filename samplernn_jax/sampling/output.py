@@ -6,9 +6,9 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
 
 import numpy as np
 from tqdm import tqdm
@@ -147,10 +147,17 @@ def _bytes(size: float | int) -> str:
     return f"{size:,.3g} TB"
 
 
+class _ModelInfo(TypedDict):
+    """What it tells of a model that the model's sum does not depend on."""
+
+    matmul_precision: NotRequired[str]
+
+
 class _How(TypedDict):
     """What tells how files were made."""
 
     flags: dict[str, Any]
+    model: NotRequired[_ModelInfo]
     model_sha256: str
     settings: dict[str, Any]
     prompts: dict[str, Any]
@@ -163,7 +170,8 @@ def check_replaceable(
 
     Args:
         path_of_how: JSON file that tells how the files beside it were made; need not exist.
-        how: what is going to be written into it: "flags", "model_sha256", "settings", "prompts".
+        how: what is going to be written into it: "flags", "model_sha256", "model", "settings",
+            "prompts".
         names: of the files that are going to be beside it, but for their ranks.
         of_no_consequence: flags in which it may differ.
 
@@ -187,11 +195,18 @@ def check_replaceable(
         for name in sorted({*before["flags"], *how["flags"]} - of_no_consequence)
         if before["flags"].get(name) != how["flags"].get(name)
     ] or [name for name in ("model_sha256", "settings", "prompts") if before[name] != how[name]]
+    if _precision(before) != _precision(how):
+        differing.append("model.matmul_precision")
     require(
         not differing,
         f"{path_of_how}: is of files with the same names, which were made with another "
         f"{' and '.join(differing)}; choose another output or seed",
     )
+
+
+def _precision(how: Mapping[str, Any]) -> str:
+    """Of the products; there was one only, before files told of it."""
+    return how.get("model", {}).get("matmul_precision", "highest")
 
 
 def record(

@@ -40,6 +40,8 @@ class Schedule:
             and all(a < b for a, b in itertools.pairwise(times)),
             f"times_s={times}: must be ascending numbers of at least 0",
         )
+        for time in times:
+            require_32_bits("times_s", float(time))
 
 
 Setting = float | int | Schedule | Sequence[float | int | Schedule] | np.ndarray | jax.Array

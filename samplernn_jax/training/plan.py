@@ -12,7 +12,6 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from samplernn_jax import hardware
 from samplernn_jax.architectures import abstract_params, init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig, Products
 from samplernn_jax.data.dataset import Dataset
@@ -20,6 +19,7 @@ from samplernn_jax.data.segments import Segment
 from samplernn_jax.model import Params
 from samplernn_jax.parallel import (
     Step,
+    memory_of_device,
     replicate,
     replicated_shapes,
     row_shapes,
@@ -163,16 +163,6 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
         np.ones((*steps, data.seq_len), bool),
         np.zeros((*steps, data.seq_len // model.top_frame_size), bool),
     )
-
-
-def memory_of_device(mesh: Mesh) -> int | None:
-    """Bytes of a device; CPU devices share what this process may use of the machine's."""
-    devices = mesh.local_mesh.devices.flat
-    if devices[0].platform == "cpu":
-        of_all = hardware.memory_bytes()
-        return None if of_all is None else of_all // len(devices)
-    stats: dict[str, Any] = devices[0].memory_stats() or {}
-    return stats.get("bytes_limit")
 
 
 def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator[str]:

@@ -16,7 +16,7 @@ from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.preparation.build import build_dataset
 from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.files import check_folder
-from samplernn_jax.parallel import check_batch_size, make_mesh
+from samplernn_jax.parallel import check_batch_size, make_mesh, memory_of_device
 from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
 from samplernn_jax.sampling.output import check_size
 from samplernn_jax.sizes import check_generation, check_training
@@ -53,7 +53,7 @@ def train(
     check_folder("workdir", path)
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
-    check_training(config, mesh.size, plan.memory_of_device(mesh))
+    check_training(config, mesh.size, memory_of_device(mesh))
     config = _with_absolute_data_path(config)
     if not is_first_process():
         report = _silently
@@ -82,7 +82,7 @@ def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report
     dataset = open_dataset(data_path, config.data)
     _check_same_everywhere(data_path, dataset)
     workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
-    _check_samples(config, workdir, dataset, plan.memory_of_device(mesh))
+    _check_samples(config, workdir, dataset, memory_of_device(mesh))
     if is_first_process():
         workdir.write_info(
             RunInfo(config, dataset.sample_rate_hz, dataset.digest, imported, valid_segments)
@@ -113,7 +113,7 @@ def print_plan(config: ExperimentConfig, report: Report) -> None:
     """
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
-    check_training(config, mesh.size, plan.memory_of_device(mesh))
+    check_training(config, mesh.size, memory_of_device(mesh))
     if not is_first_process():
         report = _silently
     with tempfile.TemporaryDirectory() as folder:

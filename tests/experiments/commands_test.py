@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.encoded import encode
 from tests.experiments.forking import Commands
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +142,7 @@ def recipes(tmp_path_factory):
         "int": "def get_config():\n    return 3",
         "lacks": "x = 1",
         "asks": "def get_config(size):\n    return size",
+        "waits": "def get_config():\n    raise KeyboardInterrupt",  # as Ctrl-C there does
     }.items():
         (folder / f"{name}.py").write_text(program)
     return folder
@@ -161,14 +163,25 @@ def damaged(dataset, tmp_path_factory):
     """Datasets and states that somebody edited."""
     folder = tmp_path_factory.mktemp("damaged")
     (folder / "deep.json").write_text("[" * 100_000)
+    info = json.loads((dataset / "dataset.json").read_text())
+    splits, train = info["splits"], info["splits"]["train"]
+    unchecked = {name: value for name, value in train.items() if name != "lengths_sha256"}
     for name, change in {
         "rate": {"sample_rate_hz": 0.5},
+        "rate_0": {"sample_rate_hz": 0},
+        "rate_null": {"sample_rate_hz": None},
+        "rate_x": {"sample_rate_hz": "x"},
         "splits": {"splits": {}},
         "audio": {"audio": None},
+        "shards": {"splits": splits | {"train": train | {"shards": []}}},
+        "checksum": {"splits": splits | {"train": unchecked}},
+        "empty": {"splits": splits | {"train": train | {"num_clips": 0, "num_samples": 0}}},
+        "lengths": {},
     }.items():
         shutil.copytree(dataset, folder / name)
-        file = folder / name / "dataset.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+        (folder / name / "dataset.json").write_text(json.dumps(info | change))
+    lengths = folder / "lengths" / "train.lengths.npy"
+    np.save(lengths, np.load(lengths)[None])
     shutil.copytree(dataset, folder / "deep")
     shutil.copy(folder / "deep.json", folder / "deep" / "dataset.json")
     (folder / "run").mkdir()
@@ -297,6 +310,19 @@ def test_the_mean_of_batches_is_there_to_be_compared(workdir):
     result = json.loads(output.splitlines()[-1])
     assert result["average"] == "batches"
     assert 0 < result["bits_per_sample"] < 12
+
+
+def test_evaluate_scores_what_libsndfile_cannot_read_and_prints_notes(commands, workdir, tmp_path):
+    file = tmp_path / "x.m4a"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 8000))
+    encode(file, [*noise], 16_000, "aac", "ipod")
+    code, output, errors = commands.run("evaluate", f"--workdir={workdir}", f"--audio={file}")
+    assert code == 0, errors
+    assert errors == f"note: {file} has 2 audio streams, of which the first is taken.\n"
+    (scored,) = json.loads(output.splitlines()[-1])["files"]
+    assert scored["file"] == str(file)
+    assert scored["num_samples"] == 4000
+    assert 0 < scored["bits_per_sample"] < 12
 
 
 def test_sample_writes_what_was_asked_for_and_the_same_again(workdir, tmp_path):
@@ -597,7 +623,7 @@ MISTAKES = {
     "train {tiny} --workdir={odd}/loop/x": "{odd}/loop is a link to nothing",
     "train {tiny} --config.data.path={odd}/loop": "data.path={odd}/loop: no dataset there",
     "evaluate --workdir={odd}/file": "workdir={odd}/file: holds no training run",
-    "evaluate --workdir={odd}/loop": "workdir={odd}/loop: holds no training run",
+    "evaluate --workdir={odd}/loop": "{odd}/loop/config.json: cannot be read (Too many levels",
     "evaluate --workdir={workdir} --data_path={odd}/dangling": "data.path={odd}/dangling: no data",
     "sample --workdir={odd}/dangling --output={tmp}/o": "workdir={odd}/dangling: holds no train",
     "sample --workdir={workdir} --output={odd}/dangling": "output={odd}/dangling: must be a folder",
@@ -610,8 +636,35 @@ MISTAKES = {
     "prepare --describe={odd}/file": "data.path={odd}/file: no dataset there",
     "import_checkpoint --source=theano --path={checkpoint} --workdir={odd}/file/x": "is a file",
     "import_checkpoint --source=theano --path={odd}/loop --workdir={tmp}/r": "{odd}/loop: ",
+    "train --workdir=": "workdir='': must not be empty",
+    "train --plan --workdir=": "workdir='': must not be empty",
+    "train --workdir=gs://b/run": "workdir=gs://b/run: must be a path on this machine",
+    "evaluate --workdir=": "workdir='': must not be empty",
+    "evaluate --workdir={workdir} --data_path=": "data_path='': must not be empty",
+    "evaluate --workdir={workdir} --audio=": "audio='': must not be empty",
+    "sample --workdir= --output={tmp}/o": "workdir='': must not be empty",
+    "sample --workdir={workdir} --output=": "output='': must not be empty",
+    "sample --workdir={workdir} --output={tmp}/o --prompt=": "prompt='': must not be empty",
+    "sample --workdir={workdir} --output={tmp}/o --schedule=": "schedule='': must not be empty",
+    "sample --workdir={workdir} --stream --save_state=": "save_state='': must not be empty",
+    "sample --workdir={workdir} --stream --resume_state=": "resume_state='': must not be empty",
+    "prepare --input= --output={tmp}/d": "input='': must not be empty",
+    "prepare --input={recordings} --output=": "output='': must not be empty",
+    "prepare --describe=": "describe='': must not be empty",
+    "prepare --input=gs://b --output={tmp}/d": "input=gs://b: must be a path on this machine",
+    "prepare --dataset=sc09 --cache= --output={tmp}/d": "cache='': must not be empty",
+    "import_checkpoint --source=theano --path= --workdir={tmp}/r": "path='': must not be empty",
+    "import_checkpoint --source=theano --path={checkpoint} --workdir=": "workdir='': must not be",
+    "benchmark --what=data --data_path=": "data_path='': must not be empty",
     # Files that somebody edited.
     "train {tiny} --config.data.path={damaged}/rate": "dataset.json: sample_rate_hz=0.5: must be a",
+    "train {tiny} --config.data.path={damaged}/rate_0": "sample_rate_hz=0: must be greater than or",
+    "train {tiny} --config.data.path={damaged}/rate_null": "sample_rate_hz=None: must be a whole",
+    "train {tiny} --config.data.path={damaged}/rate_x": "sample_rate_hz='x': must be a whole",
+    "train {tiny} --config.data.path={damaged}/shards": "train.shards=[]: must not be empty",
+    "train {tiny} --config.data.path={damaged}/checksum": "train.lengths_sha256: is missing",
+    "train {tiny} --config.data.path={damaged}/empty": "train.num_clips=0: must be greater than 0",
+    "train {tiny} --config.data.path={damaged}/lengths": "train.lengths.npy: holds int64 [1, ",
     "train {tiny} --config.data.path={damaged}/deep": "dataset.json: cannot be read as JSON (is ne",
     "evaluate --workdir={workdir} --data_path={damaged}/splits": "splits.train: is missing",
     "prepare --describe={damaged}/audio": "dataset.json: audio=None: must be a group",
@@ -664,6 +717,11 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 def test_a_mistake_is_the_same_in_a_process_of_its_own(commands, tmp_path):
     command = ("evaluate", f"--workdir={tmp_path}")
     assert [*run(f"experiments.{command[0]}", *command[1:])] == commands.run(*command)
+
+
+def test_ctrl_c_while_a_recipe_is_read_is_no_traceback(commands, recipes):
+    code, _, errors = commands.run("train", f"--config={recipes}/waits.py")
+    assert (code, errors) == (130, "\nStopped.\n")
 
 
 def test_what_cannot_be_printed_is_one_sentence(dataset):

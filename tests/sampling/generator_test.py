@@ -10,6 +10,7 @@ import pytest
 from samplernn_jax import quantization
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
+from samplernn_jax.sizes import state_size
 from tests.models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 100
@@ -155,6 +156,22 @@ def test_a_bad_block_length_is_named(generator):
         generator.stream(key(), block_s=1e9)
     with pytest.raises(ValueError, match=r"block_s=0.0: must be at least one sample long"):
         generator.stream(key(), block_s=0.0)
+
+
+def test_sequences_that_do_not_fit_are_counted_with_prompts_and_in_this_process(
+    generator, monkeypatch
+):
+    """The memory is what two sequences of 10 s take."""
+    in_all = 4 * 2 * (3 * 10 * RATE + state_size(TINY))
+    limit = -(-in_all // len(jax.devices()))
+    monkeypatch.setattr("samplernn_jax.sampling.generator.memory_of_device", lambda mesh: limit)
+    prompts = [np.full(9, 0.5)] * 3
+    assert len(generator.generate(key(), duration_s=10.0, prompt=prompts[:2])) == 2
+    with pytest.raises(ValueError, match="num_sequences=3: takes at least"):
+        generator.generate(key(), duration_s=10.0, prompt=prompts)
+    with pytest.raises(ValueError, match="num_sequences=3: takes at least"):
+        generator.stream(key(), block_s=10.0, prompt=prompts)
+    assert len(generator.stream(key(), 3, 10.0, prompt=prompts, part=(0, 2)).numbers) == 2
 
 
 def test_each_prompt_is_continued_as_often(generator):

@@ -115,7 +115,10 @@ def test_no_more_files_are_written_than_may_be_open(monkeypatch):
             output.check_num_files(most + 1, num_processes)
 
 
-HOW = {"flags": {"seed": 1, "output": "a"}, "model_sha256": "x", "settings": {}, "prompts": {}}
+HOW = {
+    **{"flags": {"seed": 1, "output": "a"}, "model_sha256": "x", "settings": {}, "prompts": {}},
+    "model": {"dim": 8, "matmul_precision": "highest"},
+}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,12 @@ HOW = {"flags": {"seed": 1, "output": "a"}, "model_sha256": "x", "settings": {},
         (json.dumps(HOW | {"flags": {"seed": 1, "output": "b"}}), None),
         (json.dumps(HOW | {"flags": {"seed": 2, "top_k": 9}}), "with another seed and top_k;"),
         (json.dumps(HOW | {"model_sha256": "y"}), "were made with another model_sha256;"),
+        (json.dumps(HOW | {"model": {"dim": 8}}), None),
+        (
+            json.dumps(HOW | {"model": {"dim": 8, "matmul_precision": "default"}}),
+            "were made with another model.matmul_precision;",
+        ),
+        (json.dumps({name: HOW[name] for name in HOW if name != "model"}), None),
         (json.dumps({"flags": {}}), "does not tell how files were made"),
         (json.dumps({"flags": HOW["flags"]}), "does not tell how files were made"),
         ("[]", "does not tell how files were made"),

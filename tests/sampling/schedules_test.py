@@ -60,6 +60,7 @@ def test_a_bad_setting_is_named(setting, message):
         ((), (), "at least one"),
         ((1.0, 1.0), (1.0, 1.0), "must be ascending"),
         ((-1.0,), (1.0,), "must be ascending numbers of at least 0"),
+        ((0.0, 1e39), (1.0, 1.0), r"times_s=1e\+39: must be at most 3.4"),
     ],
 )
 def test_a_schedule_has_a_value_for_each_ascending_time(times, numbers, message):
@@ -84,6 +85,7 @@ def test_schedules_are_read_from_json(tmp_path):
         '{"volume": [[0, 1]]}',
         '{"temperature": []}',
         '{"temperature": [[0, 1' + "0" * 400 + "]]}",
+        '{"temperature": [[0, 1], [1e39, 1]]}',
     ],
 )
 def test_a_file_that_is_no_schedule_is_one_sentence(tmp_path, content):
