@@ -33,7 +33,7 @@ from samplernn_jax.data.preparation.settings import BuildSettings
 from samplernn_jax.data.preparation.splits import Clip
 from samplernn_jax.data.preparation.staging import Progress, Staged, stage
 from samplernn_jax.data.preparation.writing import Levels, write_split
-from samplernn_jax.files import held, remove_if_unused, write_json
+from samplernn_jax.files import held, write_json
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -74,11 +74,14 @@ def build_dataset(
     if found.recordings:
         splits.held_out(len(found.recordings), [r.split for r in found.recordings], settings)
     work.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as afterwards, held(work, f"output={output}"):
-        afterwards.callback(remove_if_unused, work)  # its lock is an open file until then
-        info = _prepare(found, work, settings, workers, progress, digest, output)
-        (work / "dataset").rename(output)
-        _clear(work)
+    try:
+        with held(work, f"output={output}"):
+            info = _prepare(found, work, settings, workers, progress, digest, output)
+            (work / "dataset").rename(output)
+            _clear(work)
+    finally:
+        with contextlib.suppress(OSError):  # what was done is kept, or another process is there
+            work.rmdir()
     return info
 
 
