@@ -35,6 +35,22 @@ def test_bfloat16_rounds_the_factors_of_a_product_and_of_its_gradients_and_nothi
     assert np.abs(result - exact).max() > 1e-3, "the factors are rounded"
 
 
+def test_gradients_of_bfloat16_products_are_those_of_float32_but_for_the_rounded_factors():
+    """By as much as two factors of 8 bits are off, however many terms a sum has."""
+    rng = np.random.default_rng(0)
+    x, kernel, of_result = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in ((4096, 64), (64, 32), (4096, 32))
+    )
+    (of_x, of_kernel), exact = (
+        jax.vjp(lambda x, kernel, p=products: matmul(x, kernel, p), x, kernel)[1](of_result)
+        for products in (Products(dtype="bfloat16"), Products())
+    )
+    for ours, theirs in zip((of_x, of_kernel), exact, strict=True):
+        error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+        assert 2**-11 < error < 2**-8
+
+
 @pytest.mark.parametrize(
     "name", ["1tier", "2tier", "skip_gru", "4tier_lstm", "skip_lstm_onehot", "independent"]
 )

@@ -73,6 +73,10 @@ def changes(good):
     return every.map(lambda change: changed(good, *change))
 
 
+def every_change(good):
+    return (changed(good, path, other) for path in places(good) for other in OTHER)
+
+
 def read_or_refused(read, *arguments):
     """That it is one sentence if it is refused."""
     try:
@@ -133,6 +137,24 @@ def test_the_facts_about_a_recording_of_a_dataset(dataset):
 
     check()
     file.write_text("\n".join([first, *others, ""]))
+
+
+@pytest.mark.slow
+def test_every_field_of_what_describes_a_dataset_and_a_run(dataset, folder):
+    workdir = Workdir(folder / "run_with_every_change")
+    workdir.write_info(RunInfo(ExperimentConfig(), 16_000, "x"))
+    facts_file, info_file = dataset / "recordings.jsonl", dataset / "dataset.json"
+    for file, read, argument in (
+        (info_file, describe, dataset),
+        (facts_file, describe, dataset),
+        (workdir.config_file, Workdir.read_info, workdir),
+    ):
+        whole = file.read_text()
+        lines = whole.splitlines() if file is facts_file else [whole]
+        for content in every_change(json.loads(lines[0])):
+            file.write_text("\n".join([json.dumps(content), *lines[1:]]))
+            read_or_refused(read, argument)
+        file.write_text(whole)
 
 
 def test_a_configuration(folder):

@@ -287,6 +287,14 @@ def test_a_process_that_is_killed_ends_the_others_with_a_sentence(dataset, tmp_p
     assert f"Going on after step {saved}." in run_well(*training(path, dataset, saved + 5, rows))
 
 
+def test_the_others_end_when_the_first_process_is_killed(dataset, tmp_path):
+    """At once, and with what jax says of it, as it has the service by which they would know."""
+    processes = start_all(2, 1, *training(tmp_path / "run", dataset, 100_000))
+    wait_for_checkpoint(tmp_path / "run", 10, processes)
+    processes[0].kill()
+    assert [code != 0 for code, _ in ended(processes)] == [True, True]
+
+
 def test_a_leftover_of_a_killed_save_is_removed_once_and_the_run_goes_on(dataset, alone, tmp_path):
     path = tmp_path / "run"
     run_all(2, 1, *training(path, dataset, 10))
