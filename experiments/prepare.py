@@ -141,6 +141,8 @@ def main() -> None:
         raise ValueError("--output and --input (or --dataset) must be given, or --describe")
     output = _path(_OUTPUT.value)
     check_folder("output", output)
+    if output.resolve() in [_path(value).resolve() for value in _INPUT.value]:
+        raise ValueError(f"output={output}: must be another folder than the input")
     with _Bars() as progress:
         prepare = _named if _DATASET.value else _recordings
         found, settings = prepare(output, progress)

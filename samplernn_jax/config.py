@@ -98,7 +98,7 @@ class ModelConfig:
         for below, above in itertools.pairwise(sizes):
             require(
                 above % below == 0,
-                f"frame_sizes={sizes}: each must be a multiple of the one below",
+                f"frame_sizes={sizes}: each must be a multiple of the one below, which comes first",
             )
         require_32_bits("frame_sizes", max(sizes, default=1))
         require_positive(self, "dim", "n_rnn")

@@ -66,13 +66,21 @@ def check_evaluation(config: ExperimentConfig, num_devices: int, limit_bytes: in
 
 
 def _check(config: ExperimentConfig, rows: int, copies: int, limit_bytes: int | None) -> None:
-    needed, data = bytes_at_once(config, rows, copies), config.data
+    if limit_bytes is None:
+        return
+    data, parameters = config.data, num_parameters(config.model)
+    of_model, needed = _BYTES * copies * parameters, bytes_at_once(config, rows, copies)
+    there_is = f"must be at most the {describe_bytes(limit_bytes)} that it has"
     require(
-        limit_bytes is None or needed <= limit_bytes,
+        of_model <= limit_bytes,
+        f"model.dim={config.model.dim}: a model of {parameters:,} parameters takes at least "
+        f"{describe_bytes(of_model)} of each device, {there_is}; lower model.dim",
+    )
+    require(
+        needed <= limit_bytes,
         f"batch_size={data.batch_size}, seq_len={data.seq_len}: take at least "
-        f"{describe_bytes(needed)} of each device with a model of "
-        f"{num_parameters(config.model):,} parameters, must be at most the "
-        f"{describe_bytes(limit_bytes or 0)} that it has",
+        f"{describe_bytes(needed)} of each device with a model of {parameters:,} parameters, "
+        f"{there_is}; lower them, or raise parallel.microbatches",
     )
 
 

@@ -129,7 +129,8 @@ def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Fr
         position += num_read
         yield block[:num_read]
         if error is not None:
-            raise DamagedError(f"is damaged ({error.error_string})") from error
+            at_s = position / file.samplerate
+            raise DamagedError(f"is damaged after {at_s:.1f} s ({error.error_string})") from error
         if num_read < len(block):
             break
     if position < min(stop, _promised_frames(file)):

@@ -114,7 +114,7 @@ def _of_channels(used: Sequence[Staged], settings: BuildSettings) -> Iterator[st
         yield (
             f"{len(cancelled)} of {len(used)} recordings have channels that cancel each other when "
             f"they are mixed, such as {worst.name} (one is inverted, it seems), so channel "
-            f"{worst.channel} of it, the louder one, went in; --channel takes one of all."
+            f"{worst.channel} of it went in alone; --channel=N takes channel N of every recording."
         )
     partly = [r for r in used if r.channel == 0 and r.lost_db >= SUSPICIOUS_DB]
     if partly:
