@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 from samplernn_jax.data.preparation.leveling import Leveled
 
-_FEW = 5  # recordings, whose differences say nothing about what is usual
+_FEW = 3  # recordings; the difference of fewer says nothing about what is usual
 _UNLIKE_DB = 6.0
 _UNUSUAL = 2.0
 _QUIETEST = 1e-6

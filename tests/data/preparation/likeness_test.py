@@ -53,6 +53,19 @@ def test_a_held_out_recording_unlike_all_others_is_named(tmp_path, name, wavefor
     )
 
 
+@pytest.mark.parametrize("num_trained", [3, 4])
+def test_a_few_recordings_are_enough_to_tell_what_is_unlike_them(tmp_path, num_trained):
+    trained = {str(i): like_piano(i) for i in range(num_trained)}
+    for name, waveform, expected in (("jazz", like_jazz(), 1), ("piano", like_piano(8), 0)):
+        waveforms = {**trained, "other": like_piano(9), name: waveform}
+        splits = {"other": "test", name: "valid"}
+        found = [
+            of_waveform(n, x, RATE)._replace(split=splits.get(n, "train"))
+            for n, x in waveforms.items()
+        ]
+        assert len(told(build_dataset(Found(found), tmp_path / name, SETTINGS))) == expected
+
+
 def test_what_is_trained_on_too_is_not_unlike_it(tmp_path):
     info = build(tmp_path / "d", **{"19": like_jazz(), "jazz": like_jazz()[::-1]})
     assert len(told(info)) == 1
