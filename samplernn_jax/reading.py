@@ -1,4 +1,4 @@
-"""What comes from outside, with its types checked: mappings into dataclasses, and JSON files.
+"""What comes from outside, with its types checked: mappings into dataclasses, JSON and arrays.
 
 A file that a person can edit, copy halfway or damage is read through one description of its
 fields, a type. Every message is one sentence that names the field, its value and the rule.
@@ -7,6 +7,7 @@ fields, a type. Every message is one sentence that names the field, its value an
 import dataclasses
 import functools
 import json
+import math
 import reprlib
 import typing
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Literal, NotRequired, Required
 import numpy as np
 import typing_extensions
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import core_schema
 
 from samplernn_jax.fields import require
 
@@ -68,7 +70,14 @@ def typed(
     if mistake["type"] == "extra_forbidden":
         known = ", ".join(typing.get_type_hints(kind))
         raise ValueError(f"{field}: no such field; there are {known}")
-    raise ValueError(f"{field}={_short.repr(mistake['input'])}: {_rule(mistake)}")
+    raise ValueError(f"{field}={_shown(mistake['input'])}: {_rule(mistake)}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "U":
+        return f"{value.dtype} {list(value.shape)}"
+    return _short.repr(str(value) if isinstance(value, np.ndarray) else value)
 
 
 def _rule(mistake: Mapping[str, Any]) -> str:
@@ -165,6 +174,66 @@ def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{where}: cannot be read as JSON ({error})") from error
     return typed(kind, value, where, separator=": ")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayOf:
+    """A type for `typed`: arrays, whose numbers are finite.
+
+    Attributes:
+        dtype: of the array.
+        shape: its axes, where None stands for any size.
+        low: the lowest number.
+        high: the highest one.
+    """
+
+    dtype: Any
+    shape: tuple[int | None, ...] = ()
+    low: float | int = -math.inf
+    high: float | int = math.inf
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> core_schema.CoreSchema:
+        """Makes it a type."""
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def _checked(self, array: np.ndarray) -> np.ndarray:
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        require(
+            array.dtype == self.dtype
+            and array.ndim == len(self.shape)
+            and all(x in (None, y) for x, y in zip(self.shape, array.shape, strict=True)),
+            f"must be {np.dtype(self.dtype)} [{sizes}]",
+        )
+        require(
+            bool(np.isfinite(array).all() and ((self.low <= array) & (array <= self.high)).all()),
+            f"must be finite numbers from {self.low:g} to {self.high:g}",
+        )
+        return array
+
+
+def text_array(array: np.ndarray) -> str:
+    """The text that an array of one text holds; a validator for `typed`."""
+    require(array.shape == () and array.dtype.kind == "U", "must be a text")
+    return str(array)
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of an .npz file, for `typed`.
+
+    Args:
+        path: the file.
+        what: what the file is, for messages.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return dict(file)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # whatever the readers of zip files and arrays stumble over
+        raise ValueError(f"{path}: is not {what}, or damaged") from error
 
 
 def read_array(path: Path) -> np.ndarray:

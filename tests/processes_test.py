@@ -1,9 +1,13 @@
 """What needs no second process; see tests/experiments/processes_test.py for the rest."""
 
+import subprocess
+import sys
+
 import jax
 import pytest
 
 from samplernn_jax import processes
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("value", [0.0, 2.0**24 + 1, 1 / 3, float("inf"), -1e300])
@@ -48,3 +52,19 @@ def test_an_error_of_the_connection_is_told_from_an_error_of_this_process(error,
 def test_one_process_alone_ends_nobody():
     processes.end_all(ValueError("a field"), "a field", 2)
     processes.leave()
+
+
+def test_who_waits_for_one_that_never_comes_ends_with_a_sentence():
+    coordinator = f"127.0.0.1:{free_port()}"
+    program = (
+        "from samplernn_jax import processes; processes._MEET_WITHIN_S = 1; "
+        f"processes.join_processes({coordinator!r}, 2, 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert f"error: coordinator={coordinator}: some of the processes did not come within 1 s; " in (
+        ended.stderr
+    )
+    assert processes._MEET_WITHIN_S < 60

@@ -272,6 +272,8 @@ def read_info(path: Path, kind: Any = DatasetInfo) -> Any:
     file = info_file(path)
     try:
         info = read_json(file, dict[str, Any])
+    except PermissionError as error:
+        raise ValueError(f"data.path={path}: cannot be read ({error.strerror})") from error
     except OSError as error:
         raise ValueError(
             f"data.path={path}: no dataset there (no dataset.json); experiments.prepare makes one"

@@ -1,16 +1,20 @@
 """What the future of a stream depends on, and the file that keeps it."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired, Required
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int, Int32
+from pydantic import Field, PlainValidator
+from typing_extensions import TypedDict
 
 from samplernn_jax.fields import require
 from samplernn_jax.files import replace_file
+from samplernn_jax.reading import ArrayOf, read_arrays, text_array, typed
 from samplernn_jax.sampling.decode import DecodeState
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
@@ -19,8 +23,6 @@ LONGEST_BLOCK = 2**22
 """Samples; a block is in memory."""
 
 _FORMAT_VERSION = 2
-
-_NOTHING = np.empty(0)
 
 
 class Snapshot(NamedTuple):
@@ -85,93 +87,71 @@ def load_snapshot(
     Raises:
         ValueError: it is no such file or of another model, or an array is not what it must be.
     """
-    file = _File(path)
-    version = int(file.array("version", np.int64))
+    arrays = read_arrays(path, "a saved state")
+    where = f"{path}: is not a saved state, or damaged"
+    identity = typed(_Identity, arrays, where, separator=": ")
+    version = int(identity["version"])
     require(version == _FORMAT_VERSION, f"{path}: has version {version}, must be {_FORMAT_VERSION}")
     require(
-        file.text("fingerprint") == fingerprint,
+        identity["fingerprint"] == fingerprint,
         f"{path}: is the state of another model or checkpoint",
     )
-    block_len = int(file.within("block_len", np.int64, (), 1, LONGEST_BLOCK))
-    (count,) = file.array("numbers", np.int64, None).shape
-    require(count > 0, file.damage("numbers: must not be empty"))
+    num_sequences = arrays["numbers"].size if "numbers" in arrays else 0
+    kind = _description(like, q_levels, num_sequences)
+    arrays = typed(kind, arrays, where, separator=": ")
+    carry = {name: jnp.asarray(arrays[f"carry/{name}"]) for name in _named(like.carry)}
     state = DecodeState(
-        jnp.asarray(
-            file.within("window", np.int32, (count, *like.window.shape[1:]), 0, q_levels - 1)
-        ),
-        _carry(file, like, count),
-        _keys(file, count),
-        jnp.asarray(file.array("position", np.uint32, count, 2)),
+        jnp.asarray(arrays["window"]),
+        carry if isinstance(like.carry, dict) else tuple(carry.values()),
+        _keys(where, arrays),
+        jnp.asarray(arrays["position"]),
     )
-    settings = {name: _points(file, name, count) for name in Strategy._fields}
-    require(settings["temperature"] is not None, file.damage("temperature/values: is missing"))
-    tokens = file.within("tokens", np.int32, (count, None), 0, q_levels - 1)
-    snapshot = Snapshot(
-        file.within("numbers", np.int64, (count,), 0, np.iinfo(np.uint32).max),
-        state,
-        Strategy(**settings),
-        tokens,
-        file.array("bits", np.float32, *tokens.shape),
+    settings = Strategy(*(_points(where, arrays, name) for name in Strategy._fields))
+    tokens, bits = arrays["tokens"], arrays["bits"]
+    require(
+        tokens.shape == bits.shape,
+        f"{where}: bits={list(bits.shape)}: must be as many as tokens, {list(tokens.shape)}",
     )
-    return snapshot, block_len
+    snapshot = Snapshot(arrays["numbers"], state, settings, tokens, bits)
+    return snapshot, int(arrays["block_len"])
 
 
-class _File:
-    """The arrays of a file, checked as they are taken."""
+_Text = Annotated[str, PlainValidator(text_array)]
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                self._arrays = dict(file)
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-        except Exception as error:  # whatever the readers of zip files and arrays stumble over
-            raise ValueError(f"{path}: is not a saved state, or damaged") from error
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._arrays
+class _Identity(TypedDict):
+    """What tells whether a file is a state of a model."""
 
-    def text(self, name: str) -> str:
-        """A text."""
-        array = self._arrays.get(name, _NOTHING)
-        self._require(array.shape == () and array.dtype.kind == "U", name, "must be a text")
-        return str(array)
+    version: Annotated[Any, ArrayOf(np.int64)]
+    fingerprint: _Text
 
-    def array(self, name: str, dtype: Any, *shape: int | None) -> np.ndarray:
-        """An array of a type and a shape, in which None stands for any size."""
-        array = self._arrays.get(name, _NOTHING)
-        holds = (
-            array.dtype == dtype
-            and array.ndim == len(shape)
-            and all(size in (None, found) for size, found in zip(shape, array.shape, strict=True))
-        )
-        sizes = ", ".join("any" if size is None else str(size) for size in shape)
-        self._require(holds, name, f"must be {np.dtype(dtype)} [{sizes}]")
-        return array
 
-    def within(
-        self,
-        name: str,
-        dtype: Any,
-        shape: tuple[int | None, ...],
-        low: float | int,
-        high: float | int,
-    ) -> np.ndarray:
-        """The same of numbers from `low` to `high`, all finite."""
-        array = self.array(name, dtype, *shape)
-        holds = bool(np.isfinite(array).all() and ((low <= array) & (array <= high)).all())
-        require(holds, self.damage(f"{name}: must be finite numbers from {low:g} to {high:g}"))
-        return array
+def _description(like: DecodeState, q_levels: int, num_sequences: int) -> Any:
+    """The arrays of a state of a model."""
 
-    def _require(self, condition: bool, name: str, rule: str) -> None:
-        array = self._arrays.get(name)
-        found = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-        require(condition, self.damage(f"{name}={found}: {rule}"))
+    def array(
+        dtype: Any, *shape: int | None, low: float = -math.inf, high: float = math.inf
+    ) -> Any:
+        return Annotated[Any, ArrayOf(dtype, (num_sequences, *shape), low, high)]
 
-    def damage(self, why: str) -> str:
-        """A message."""
-        return f"{self._path}: is not a saved state, or damaged ({why})"
+    fields: dict[str, Any] = {
+        "block_len": Annotated[Any, ArrayOf(np.int64, (), 1, LONGEST_BLOCK)],
+        "numbers": Annotated[array(np.int64, low=0.0, high=2.0**32 - 1), Field(min_length=1)],
+        "window": array(np.int32, *like.window.shape[1:], low=0.0, high=q_levels - 1.0),
+        "position": array(np.uint32, 2),
+        "keys": array(np.uint32, None),
+        "key_impl": _Text,
+        "tokens": array(np.int32, None, low=0.0, high=q_levels - 1.0),
+        "bits": array(np.float32, None),
+    }
+    for name, x in _named(like.carry).items():
+        fields[f"carry/{name}"] = array(x.dtype, *x.shape[1:])
+    for name, highest in zip(Strategy._fields, (math.inf, math.inf, 1.0), strict=True):
+        is_needed = Required if name == "temperature" else NotRequired
+        fields[f"{name}/times_s"] = is_needed[array(np.float32, None, low=0.0)]
+        fields[f"{name}/values"] = is_needed[array(np.float32, None, low=0.0, high=highest)]
+    make: Any = TypedDict
+    return make("_State", fields)
 
 
 def _named(carry: Any) -> dict[str, Any]:
@@ -179,28 +159,19 @@ def _named(carry: Any) -> dict[str, Any]:
     return carry if isinstance(carry, dict) else {str(n): x for n, x in enumerate(carry)}
 
 
-def _carry(file: _File, like: DecodeState, count: int) -> Any:
-    loaded = {
-        name: jnp.asarray(
-            file.within(f"carry/{name}", x.dtype, (count, *x.shape[1:]), -math.inf, math.inf)
-        )
-        for name, x in _named(like.carry).items()
-    }
-    return loaded if isinstance(like.carry, dict) else tuple(loaded.values())
-
-
-def _keys(file: _File, count: int) -> jax.Array:
-    data, impl = file.array("keys", np.uint32, count, None), file.text("key_impl")
+def _keys(where: str, arrays: Mapping[str, Any]) -> jax.Array:
+    impl = arrays["key_impl"]
     try:
-        return jax.random.wrap_key_data(jnp.asarray(data), impl=impl)
+        return jax.random.wrap_key_data(jnp.asarray(arrays["keys"]), impl=impl)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(file.damage(f"key_impl={impl!r}: has no such keys")) from error
+        raise ValueError(f"{where}: key_impl={impl!r}: has no such keys") from error
 
 
-def _points(file: _File, name: str, count: int) -> Points | None:
+def _points(where: str, arrays: Mapping[str, Any], name: str) -> Points | None:
     """Of a setting that is used."""
-    if f"{name}/values" not in file:
+    times_s, values = arrays.get(f"{name}/times_s"), arrays.get(f"{name}/values")
+    if times_s is None and values is None:
         return None
-    highest = 1.0 if name == "top_p" else math.inf
-    values = file.within(f"{name}/values", np.float32, (count, None), 0, highest)
-    return Points(file.within(f"{name}/times_s", np.float32, values.shape, 0, math.inf), values)
+    if times_s is None or values is None or times_s.shape != values.shape:
+        raise ValueError(f"{where}: {name}/times_s: must be as many as {name}/values")
+    return Points(times_s, values)

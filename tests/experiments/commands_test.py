@@ -150,8 +150,9 @@ def recipes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """What is no folder, for root neither."""
+    """What is no folder, or none that may be read."""
     folder = tmp_path_factory.mktemp("odd")
+    (folder / "locked").mkdir(mode=0)
     (folder / "file").write_text("x")
     (folder / "dangling").symlink_to(folder / "none")
     (folder / "loop").symlink_to(folder / "loop")
@@ -636,6 +637,16 @@ MISTAKES = {
     "prepare --describe={odd}/file": "data.path={odd}/file: no dataset there",
     "import_checkpoint --source=theano --path={checkpoint} --workdir={odd}/file/x": "is a file",
     "import_checkpoint --source=theano --path={odd}/loop --workdir={tmp}/r": "{odd}/loop: ",
+    "train {tiny} --workdir={odd}/locked": "{odd}/locked/checkpoints: Permission denied",
+    "train {tiny} --workdir={odd}/locked/x": "{odd}/locked/x/checkpoints: Permission denied",
+    "train {tiny} --config.data.path={odd}/locked": "{odd}/locked: cannot be read (Permission de",
+    "evaluate --workdir={odd}/locked": "locked/config.json: cannot be read (Permission denied)",
+    "sample --workdir={odd}/locked --output={tmp}/o": "config.json: cannot be read (Permission",
+    "sample --workdir={workdir} --output={odd}/locked/x": "{odd}/locked/x: Permission denied",
+    "sample --workdir={workdir} --stream --resume_state={odd}/locked/x": "x: cannot be read (Per",
+    "prepare --input={odd}/locked --output={tmp}/d": "folder cannot be read (Permission denied)",
+    "prepare --input={recordings} --output={odd}/locked/x": "{odd}/locked/x: Permission denied",
+    "import_checkpoint --source=theano --path={checkpoint} --workdir={odd}/locked/x": "Permission",
     "train --workdir=": "workdir='': must not be empty",
     "train --plan --workdir=": "workdir='': must not be empty",
     "train --workdir=gs://b/run": "workdir=gs://b/run: must be a path on this machine",

@@ -23,6 +23,7 @@ import traceback
 from pathlib import Path
 
 import samplernn_jax
+from tests import permissions
 
 _LIMIT_S = 30
 """A call that takes longer is ended, with the exit code of a signal."""
@@ -87,7 +88,8 @@ def _run(name, arguments, *files):
             setattr(sys, stream, os.fdopen(number, "w", closefd=False))
     sys.argv = [name, *arguments]
     try:
-        runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
+        with permissions.obeyed():
+            runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code or 0

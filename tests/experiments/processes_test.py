@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from samplernn_jax.config import ModelConfig
 from samplernn_jax.training.checkpoint import restore_params
 from samplernn_jax.training.workdir import Workdir
 from tests.experiments.commands_test import ROOT, run, run_well, start
+from tests.ports import free_port
 from tests.training.runs import make_dataset
 
 MODEL = ModelConfig(frame_sizes=(4, 16), dim=8, emb_size=4)
@@ -48,9 +48,7 @@ def start_all(num_processes, num_devices, *command):
 
 def start_each(commands, num_devices=1):
     """A process for each command; they meet at a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        coordinator = f"--coordinator=127.0.0.1:{probe.getsockname()[1]}"
+    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
     return [
         start(
             *command,
@@ -242,9 +240,7 @@ cli.run(main, "")
     ],
 )
 def test_who_waits_in_a_collective_ends_with_the_sentence_of_who_failed(what, code, told):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    coordinator = f"127.0.0.1:{free_port()}"
     program = [sys.executable, "-c", IN_A_COLLECTIVE, coordinator]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     processes = [

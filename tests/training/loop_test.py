@@ -325,6 +325,38 @@ def test_later_checkpoints_stay_where_the_run_cannot_go_on_from_an_older_one(
     assert sorted(steps) == [3, 6]
 
 
+def go_back_with_patience(data_path, finished, path, validations, patience):
+    """Goes on from step 3 of a finished run, of which validation gave this before."""
+    shutil.copytree(finished[0], path)
+    Workdir(path).validations_file.write_text(json.dumps(validations))
+    config = make_config(data_path)
+    settings = dataclasses.replace(config.train, num_steps=60, patience=patience, keep_latest=1)
+    lines = []
+    train(dataclasses.replace(config, train=settings), path, lines.append, from_step=3)
+    return lines
+
+
+def test_later_checkpoints_stay_where_an_older_one_is_out_of_patience(
+    data_path, finished, tmp_path
+):
+    validations = {"0": 1.0, "3": 2.0, "6": 0.5}
+    lines = go_back_with_patience(data_path, finished, tmp_path / "run", validations, patience=1)
+    assert lines[-1].endswith("the 1.000 bits of step 0 since; raise train.patience to go on.")
+    steps = [int(folder.name) for folder in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert sorted(steps) == [3, 6]
+
+
+def test_patience_counts_from_the_best_step_before_the_one_a_run_goes_on_from(
+    data_path, finished, tmp_path, monkeypatch
+):
+    same = Evaluation(3.0, num_samples=1, mean_of_batches=3.0, independent_bits=None)
+    monkeypatch.setattr("samplernn_jax.training.loop.evaluate", lambda *_: same)
+    validations = {"3": 2.0, "6": 1.0}
+    lines = go_back_with_patience(data_path, finished, tmp_path / "run", validations, patience=2)
+    assert lines[-1].startswith("Stopped after step 9: validation has not been better than the")
+    assert lines[-1].endswith("2.000 bits of step 3 since.")
+
+
 def test_the_checkpoints_are_looked_through_once(data_path, finished, tmp_path, monkeypatch):
     path, _ = finished
     shutil.copytree(path, tmp_path / "run")

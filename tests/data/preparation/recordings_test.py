@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from samplernn_jax.data.preparation import recordings
+from tests import permissions
 from tests.encoded import encode
 
 RATE = 8000
@@ -107,21 +108,23 @@ def test_a_link_to_nowhere_is_named(folder):
     assert [name for name, _ in found.rejected] == ["b.wav", "c.wav"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_named(folder):
     write(folder / "a.wav")
     write(folder / "locked" / "b.wav").parent.chmod(0)
-    found = find(folder)
+    with permissions.obeyed():
+        found = find(folder)
     (folder / "locked").chmod(0o755)
     assert names(found) == ["a.wav"]
     assert found.rejected == [("locked", "folder cannot be read (Permission denied)")]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_named_with_the_reason(folder):
     write(folder / "a.wav").chmod(0)
     (recording,) = find(folder).recordings
-    with pytest.raises(ValueError, match=r"cannot be read \(Permission denied\)"):
+    with (
+        permissions.obeyed(),
+        pytest.raises(ValueError, match=r"cannot be read \(Permission denied\)"),
+    ):
         recording.open().__enter__()
 
 
