@@ -29,12 +29,12 @@ from absl import flags
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import cli
+from samplernn_jax.benchmarks import data as data_benchmark
+from samplernn_jax.benchmarks import sampling as sampling_benchmark
+from samplernn_jax.benchmarks import training as training_benchmark
 from samplernn_jax.config import ExperimentConfig, ModelConfig
-from samplernn_jax.data import benchmark as data_benchmark
-from samplernn_jax.parallel import make_mesh, memory_of_device
-from samplernn_jax.sampling import benchmark as sampling_benchmark
+from samplernn_jax.devices import make_mesh, memory_of_device
 from samplernn_jax.sizes import check_generation, check_training
-from samplernn_jax.training import benchmark as training_benchmark
 
 _SAMPLE_RATE_HZ = 16_000
 """What real time is, for sample."""

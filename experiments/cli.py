@@ -16,10 +16,10 @@ import jax
 import ml_collections
 from absl import flags, logging
 
-from samplernn_jax.files import check_local
-from samplernn_jax.parallel import give_cpu_devices_threads
+from samplernn_jax.devices import give_cpu_devices_threads
+from samplernn_jax.interruption import Interrupted
 from samplernn_jax.processes import end_all, is_first_process, leave
-from samplernn_jax.training.interruption import Interrupted
+from samplernn_jax.storage import check_local
 
 
 def run(main: Callable[[], None], usage: str) -> None:

@@ -23,25 +23,20 @@ from absl import flags
 
 from experiments import cli, processes
 from samplernn_jax import audio
+from samplernn_jax.checks import require_32_bits
 from samplernn_jax.config import NORMALIZATIONS, ExperimentConfig
-from samplernn_jax.data.baselines import baselines, bigram_counts
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.data.opening import open_dataset
-from samplernn_jax.fields import require_32_bits
-from samplernn_jax.parallel import (
-    check_batch_size,
-    make_mesh,
-    memory_of_device,
-    replicate,
-)
+from samplernn_jax.devices import check_batch_size, make_mesh, memory_of_device, replicate
+from samplernn_jax.evaluation import scores
+from samplernn_jax.evaluation.baselines import baselines, bigram_counts
+from samplernn_jax.evaluation.validation import compile_eval_step, evaluate
 from samplernn_jax.processes import is_first_process
-from samplernn_jax.sampling import scores
+from samplernn_jax.runs.checkpoint import restore_params
+from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sizes import check_evaluation
-from samplernn_jax.training.checkpoint import restore_params
-from samplernn_jax.training.evaluate import compile_eval_step, evaluate
 from samplernn_jax.training.plan import out_of_memory_as_sentence
-from samplernn_jax.training.workdir import Workdir
 
 _DECIMALS = 6
 """As many as do not depend on the batch size, the segment length and the devices."""

@@ -14,10 +14,10 @@ from absl import flags
 
 from experiments import cli
 from samplernn_jax.config import Q_TYPES, DataConfig, ExperimentConfig
-from samplernn_jax.files import check_folder, new_folder
 from samplernn_jax.interop import theano
-from samplernn_jax.training.checkpoint import save_imported
-from samplernn_jax.training.workdir import RunInfo, Workdir
+from samplernn_jax.runs.checkpoint import save_imported
+from samplernn_jax.runs.workdir import RunInfo, Workdir
+from samplernn_jax.storage import check_folder, new_folder
 
 _SOURCE = flags.DEFINE_enum(
     "source", None, ["theano"], "Which implementation: theano is the original.", required=True

@@ -28,12 +28,12 @@ from tqdm import tqdm
 
 from experiments import cli
 from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
-from samplernn_jax.data.named import recipes
-from samplernn_jax.data.preparation import facts, recordings, report
-from samplernn_jax.data.preparation.build import build_dataset
-from samplernn_jax.data.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
-from samplernn_jax.data.preparation.staging import Progress
-from samplernn_jax.files import check_folder
+from samplernn_jax.preparation import facts, recordings, report
+from samplernn_jax.preparation.build import build_dataset
+from samplernn_jax.preparation.named import recipes
+from samplernn_jax.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
+from samplernn_jax.preparation.staging import Progress
+from samplernn_jax.storage import check_folder
 
 _DEFAULT = BuildSettings()
 

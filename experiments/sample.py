@@ -36,15 +36,16 @@ from absl import flags
 from experiments import cli, processes
 from samplernn_jax import audio
 from samplernn_jax.config import MAX_SEED
-from samplernn_jax.files import checksum, make_folder, write_json
-from samplernn_jax.sampling import output, scores
+from samplernn_jax.evaluation import scores
+from samplernn_jax.interruption import Interrupted, Request, noticed
+from samplernn_jax.sampling import output
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.player import play
 from samplernn_jax.sampling.priming import Prompt
 from samplernn_jax.sampling.schedules import Setting, read_schedules
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Stream
-from samplernn_jax.training.interruption import Interrupted, Request, noticed
+from samplernn_jax.storage import checksum, make_folder, write_json
 
 _SETTINGS = ("temperature", "top_k", "top_p")
 

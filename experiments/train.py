@@ -26,8 +26,8 @@ from tqdm import tqdm
 from experiments import cli, processes
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.processes import is_first_process
+from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.training.run import print_plan, train
-from samplernn_jax.training.workdir import Workdir
 
 _DEMO = Path(__file__).parent.parent / "configs" / "demo.py"
 

@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 
 import ml_collections
 
-from samplernn_jax.fields import (
+from samplernn_jax.checks import (
     require,
     require_32_bits,
     require_not_negative,
     require_one_of,
     require_positive,
 )
-from samplernn_jax.files import check_local
-from samplernn_jax.reading import build
+from samplernn_jax.parsing import build
+from samplernn_jax.storage import check_local
 
 RNN_TYPES = ("gru", "lstm")
 DTYPES = ("float32", "bfloat16")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure, FigureBase
 
-from samplernn_jax.files import replace_file
+from samplernn_jax.storage import replace_file
 
 _FFT_SIZE = 512
 _FLOOR_DB = -90.0

@@ -1,9 +1,9 @@
 """How large a model and its training are, by arithmetic: before anything is built or traced."""
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, WaveNetConfig
-from samplernn_jax.fields import require
-from samplernn_jax.model import tier_ratio
-from samplernn_jax.rnn import RNN_TYPES
+from samplernn_jax.models.rnn import RNN_TYPES
+from samplernn_jax.models.samplernn.module import tier_ratio
 
 _BYTES = 4
 """Of a number."""

@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import (
     DataConfig,
     ExperimentConfig,
@@ -12,7 +11,8 @@ from samplernn_jax.config import (
     OptimizerConfig,
     WaveNetConfig,
 )
-from samplernn_jax.sampling.decode import start
+from samplernn_jax.models.interface import abstract_params
+from samplernn_jax.sampling.engines.scan import start
 from samplernn_jax.sizes import (
     bytes_at_once,
     check_evaluation,
@@ -23,7 +23,7 @@ from samplernn_jax.sizes import (
     state_size,
 )
 from samplernn_jax.training.step import init_state
-from tests.models import GRID, TINY, TINY_WAVENET
+from tests.tiny_models import GRID, TINY, TINY_WAVENET
 
 MODELS = GRID | {
     "wavenet": TINY_WAVENET,

@@ -14,15 +14,11 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental import topologies
 
-from samplernn_jax import architectures
 from samplernn_jax.config import DataConfig, ExperimentConfig, ModelConfig, ParallelConfig
-from samplernn_jax.parallel import (
-    make_mesh,
-    replicated_shapes,
-    row_shapes,
-)
-from samplernn_jax.sampling.decode import start
-from samplernn_jax.sampling.fold import fold
+from samplernn_jax.devices import make_mesh, replicated_shapes, row_shapes
+from samplernn_jax.models import interface as architectures
+from samplernn_jax.models.fold import fold
+from samplernn_jax.sampling.engines.scan import start
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import _block_step

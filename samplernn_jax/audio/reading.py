@@ -11,14 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from samplernn_jax.audio import containers, sndfile
-from samplernn_jax.audio.stream import (
-    SAMPLE_RATES_HZ,
-    Balance,
-    Heard,
-    Stream,
-    Waveform,
-    resampled,
-)
+from samplernn_jax.audio.stream import SAMPLE_RATES_HZ, Balance, Heard, Stream, Waveform, resampled
 
 
 def extensions() -> frozenset[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from samplernn_jax.audio.stream import DamagedError, Frames, Stream, Waveform
-from samplernn_jax.files import replace_file
+from samplernn_jax.storage import replace_file
 
 _BLOCK_FRAMES = 2**18
 _READ_FRAMES = 2**12  # what is lost of a damaged file in front of the damage

@@ -22,11 +22,11 @@ from jaxtyping import Int16, Int32, Int64
 from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
 from typing_extensions import TypedDict
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.fields import require
-from samplernn_jax.files import checksum
+from samplernn_jax.parsing import read_array, read_json, typed
 from samplernn_jax.quantization import pcm16_table
-from samplernn_jax.reading import read_array, read_json, typed
+from samplernn_jax.storage import checksum
 
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = 2

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ArchitectureConfig, ModelConfig, WaveNetConfig
 from samplernn_jax.interop.safe_pickle import load_arrays
-from samplernn_jax.model import Params
+from samplernn_jax.models.interface import abstract_params
+from samplernn_jax.models.samplernn.module import Params
 
 Arrays = Mapping[str, np.ndarray]
 

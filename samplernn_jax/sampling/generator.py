@@ -14,10 +14,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float32
 
 from samplernn_jax import quantization
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
-from samplernn_jax.fields import require
-from samplernn_jax.model import Params
-from samplernn_jax.parallel import (
+from samplernn_jax.devices import (
     make_mesh,
     memory_of_device,
     mesh_of_rows,
@@ -25,16 +24,17 @@ from samplernn_jax.parallel import (
     replicate,
     shard_rows,
 )
-from samplernn_jax.sampling import scores
-from samplernn_jax.sampling.decode import DecodeState, start
-from samplernn_jax.sampling.fold import fold
+from samplernn_jax.evaluation import scores
+from samplernn_jax.models.fold import fold
+from samplernn_jax.models.samplernn.module import Params
+from samplernn_jax.runs.workdir import Workdir
+from samplernn_jax.sampling.engines.scan import DecodeState, start
 from samplernn_jax.sampling.priming import Heard, PromptLike, hear, initial_state
 from samplernn_jax.sampling.schedules import Points, Setting, points
 from samplernn_jax.sampling.snapshots import LONGEST_BLOCK, Snapshot, load_snapshot
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Audio, Stream, Voice
 from samplernn_jax.sizes import check_generation
-from samplernn_jax.training.workdir import Workdir
 
 _BLOCK_S = 0.25
 """How much is decoded at once, whatever the duration, so that it is compiled once.
@@ -84,7 +84,7 @@ class Generator:
             ValueError: the folder holds no run, or the run no such checkpoint.
         """
         # Here, because orbax is slow to import and nothing else of sampling needs it.
-        from samplernn_jax.training.checkpoint import restore_params
+        from samplernn_jax.runs.checkpoint import restore_params
 
         run = Workdir(Path(workdir))
         info = run.read_info()

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from typing_extensions import TypedDict
 
 from samplernn_jax import audio, plots
-from samplernn_jax.fields import require
-from samplernn_jax.reading import read_json
+from samplernn_jax.checks import require
+from samplernn_jax.parsing import read_json
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Stream
 

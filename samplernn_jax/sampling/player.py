@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from samplernn_jax.fields import require
+from samplernn_jax.checks import require
 from samplernn_jax.sampling.stream import Stream
 
 _UNKNOWN_SIZE = 2**32 - 1

@@ -15,12 +15,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from samplernn_jax import audio, quantization
-from samplernn_jax.architectures import make_model
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ModelConfig
-from samplernn_jax.fields import require
-from samplernn_jax.model import Carry, Params
-from samplernn_jax.parallel import Step, map_step, shard_rows
-from samplernn_jax.sampling.decode import DecodeState, start
+from samplernn_jax.devices import Step, map_step, shard_rows
+from samplernn_jax.models.interface import make_model
+from samplernn_jax.models.samplernn.module import Carry, Params
+from samplernn_jax.sampling.engines.scan import DecodeState, start
 
 _CHUNK_SAMPLES = 4096
 """Prompts are read in chunks of about so many samples, so that memory stays flat."""

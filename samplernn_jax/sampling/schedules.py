@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from samplernn_jax.fields import require, require_32_bits
-from samplernn_jax.reading import read_json
+from samplernn_jax.checks import require, require_32_bits
+from samplernn_jax.parsing import read_json
 
 
 @dataclasses.dataclass(frozen=True)

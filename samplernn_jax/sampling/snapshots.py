@@ -12,12 +12,12 @@ from jaxtyping import Float32, Int, Int32
 from pydantic import Field, PlainValidator
 from typing_extensions import TypedDict
 
-from samplernn_jax.fields import require
-from samplernn_jax.files import replace_file
-from samplernn_jax.reading import ArrayOf, read_arrays, text_array, typed
-from samplernn_jax.sampling.decode import DecodeState
+from samplernn_jax.checks import require
+from samplernn_jax.parsing import ArrayOf, read_arrays, text_array, typed
+from samplernn_jax.sampling.engines.scan import DecodeState
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
+from samplernn_jax.storage import replace_file
 
 LONGEST_BLOCK = 2**22
 """Samples; a block is in memory."""

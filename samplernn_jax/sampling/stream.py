@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int, UInt32
 
 from samplernn_jax import quantization
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.fields import require
+from samplernn_jax.devices import Step, map_step, pad_rows, shard_rows
 from samplernn_jax.losses import token_bits
-from samplernn_jax.parallel import Step, map_step, pad_rows, shard_rows
-from samplernn_jax.sampling.decode import DecodeState, advance, decode
-from samplernn_jax.sampling.fold import Folded
+from samplernn_jax.models.fold import Folded
+from samplernn_jax.sampling.engines.scan import DecodeState, advance, decode
 from samplernn_jax.sampling.schedules import at
 from samplernn_jax.sampling.snapshots import Snapshot, save_snapshot
 from samplernn_jax.sampling.strategies import Strategy, sample_token

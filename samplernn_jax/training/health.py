@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.data.baselines import Baselines
 from samplernn_jax.data.dataset import Split
+from samplernn_jax.evaluation.baselines import Baselines
 from samplernn_jax.quantization import decode
 from samplernn_jax.training.metrics import Entry
 

@@ -14,28 +14,23 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from samplernn_jax.architectures import init_params, initial_carry
+from samplernn_jax import interruption
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
-from samplernn_jax.model import Params
-from samplernn_jax.parallel import (
-    Step,
-    local_copy,
-    replicate,
-    rows_of_process,
-    shard_rows,
-)
+from samplernn_jax.devices import Step, local_copy, replicate, rows_of_process, shard_rows
+from samplernn_jax.evaluation.validation import compile_eval_step, evaluate
+from samplernn_jax.interruption import Interrupted, Request, Standing
+from samplernn_jax.models.interface import init_params, initial_carry
+from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.processes import from_first_process, is_first_process
+from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints, Position
+from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sizes import checkpoint_bytes, describe_bytes
-from samplernn_jax.training import interruption, plan, stopping
-from samplernn_jax.training.checkpoint import IMPORTED_STEP, Checkpoints, Position
-from samplernn_jax.training.evaluate import compile_eval_step, evaluate
-from samplernn_jax.training.interruption import Interrupted, Request, Standing
+from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.logbook import Logbook, Report
 from samplernn_jax.training.metrics import Window
 from samplernn_jax.training.step import init_state, map_train_step
-from samplernn_jax.training.workdir import Workdir
 
 _TIMED_CALLS = range(1, 3)
 """The calls of the step from which it is told how long an epoch takes; the first one warms up."""

@@ -16,11 +16,11 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.utils import figure_to_image
 from typing_extensions import TypedDict
 
-from samplernn_jax.files import replace_file
+from samplernn_jax.parsing import parse_json, typed
 from samplernn_jax.plots import clips_figure
-from samplernn_jax.reading import parse_json, typed
+from samplernn_jax.runs.workdir import Workdir
+from samplernn_jax.storage import replace_file
 from samplernn_jax.training.step import Metrics
-from samplernn_jax.training.workdir import Workdir
 
 Entry = dict[str, int | float]
 

@@ -12,12 +12,10 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from samplernn_jax.architectures import abstract_params, init_params, initial_carry
 from samplernn_jax.config import ExperimentConfig, Products
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment
-from samplernn_jax.model import Params
-from samplernn_jax.parallel import (
+from samplernn_jax.devices import (
     Step,
     memory_of_device,
     replicate,
@@ -26,6 +24,8 @@ from samplernn_jax.parallel import (
     rows_of_process,
     shard_rows,
 )
+from samplernn_jax.models.interface import abstract_params, init_params, initial_carry
+from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import stopping
 from samplernn_jax.training.step import init_state

@@ -15,14 +15,14 @@ import jax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from samplernn_jax.architectures import abstract_params
+from samplernn_jax.benchmarks.sampling import live_samples_per_s
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
+from samplernn_jax.evaluation.validation import compile_eval_step
+from samplernn_jax.models.interface import abstract_params
 from samplernn_jax.processes import from_first_process
-from samplernn_jax.sampling.benchmark import live_samples_per_s
 from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import plan, stopping
-from samplernn_jax.training.evaluate import compile_eval_step
 from samplernn_jax.training.plan import Cost
 from samplernn_jax.training.step import init_state, map_train_step
 

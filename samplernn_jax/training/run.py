@@ -9,24 +9,24 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from samplernn_jax.config import ExperimentConfig
-from samplernn_jax.data import synthetic
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.excerpts import first_segments, spread_evenly
 from samplernn_jax.data.opening import open_dataset
-from samplernn_jax.data.preparation.build import build_dataset
-from samplernn_jax.data.preparation.settings import BuildSettings
-from samplernn_jax.files import check_folder
-from samplernn_jax.parallel import check_batch_size, make_mesh, memory_of_device
+from samplernn_jax.devices import check_batch_size, make_mesh, memory_of_device
+from samplernn_jax.interruption import Request
+from samplernn_jax.preparation import synthetic
+from samplernn_jax.preparation.build import build_dataset
+from samplernn_jax.preparation.settings import BuildSettings
 from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
+from samplernn_jax.runs.checkpoint import Checkpoints, recover
+from samplernn_jax.runs.claim import claimed
+from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.output import check_size
 from samplernn_jax.sizes import check_generation, check_training
+from samplernn_jax.storage import check_folder
 from samplernn_jax.training import plan, plan_table
-from samplernn_jax.training.checkpoint import Checkpoints, recover
-from samplernn_jax.training.claim import claimed
-from samplernn_jax.training.interruption import Request
 from samplernn_jax.training.logbook import Report
 from samplernn_jax.training.loop import Trainer
-from samplernn_jax.training.workdir import RunInfo, Workdir
 
 
 def train(

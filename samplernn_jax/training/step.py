@@ -15,12 +15,12 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from samplernn_jax.architectures import initial_carry, make_model
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
+from samplernn_jax.devices import AXIS, Step, map_step
 from samplernn_jax.losses import total_bits
-from samplernn_jax.model import Carry, Params, independent_logits
-from samplernn_jax.parallel import AXIS, Step, map_step
+from samplernn_jax.models.interface import initial_carry, make_model
+from samplernn_jax.models.samplernn.module import Carry, Params, independent_logits
 from samplernn_jax.training.optimizer import make_optimizer
 
 T = TypeVar("T")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from samplernn_jax.data.dataset import Dataset, PcmSplit
-from samplernn_jax.data.preparation.build import build_dataset
-from samplernn_jax.data.preparation.recordings import Found, of_waveform
-from samplernn_jax.data.preparation.settings import BuildSettings
-from samplernn_jax.data.preparation.splits import Clip
-from samplernn_jax.data.preparation.writing import Levels, write_split
+from samplernn_jax.preparation.build import build_dataset
+from samplernn_jax.preparation.recordings import Found, of_waveform
+from samplernn_jax.preparation.settings import BuildSettings
+from samplernn_jax.preparation.splits import Clip
+from samplernn_jax.preparation.writing import Levels, write_split
 
 SETTINGS = BuildSettings(sample_rate_hz=8000, clip_s=0.1)
 

@@ -7,7 +7,7 @@ from samplernn_jax.config import DataConfig
 from samplernn_jax.data.dataset import PcmSplit
 from samplernn_jax.data.excerpts import first_segments, spread_evenly
 from samplernn_jax.data.segments import evaluation_segments
-from tests.models import TINY
+from tests.tiny_models import TINY
 from tests.training.runs import make_config
 
 RATE = 100

@@ -6,9 +6,9 @@ import pytest
 
 from samplernn_jax.config import DataConfig, ModelConfig
 from samplernn_jax.data import legacy
-from samplernn_jax.data.baselines import bigram_counts
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.segments import evaluation_segments, training_segments
+from samplernn_jax.evaluation.baselines import bigram_counts
 from samplernn_jax.quantization import decode
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "theano" / "quantize.npz"

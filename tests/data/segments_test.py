@@ -8,7 +8,7 @@ import pytest
 from samplernn_jax.data import segments
 from samplernn_jax.data.dataset import PcmSplit
 from samplernn_jax.quantization import pcm16_table
-from tests.models import TINY, TINY_WAVENET
+from tests.tiny_models import TINY, TINY_WAVENET
 
 LENGTHS = np.array([100, 33, 1, 64, 47, 32, 80, 5, 2, 16], np.int64)
 SEQ_LEN = 16

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from samplernn_jax.config import ModelConfig
-from samplernn_jax.training.checkpoint import restore_params
-from samplernn_jax.training.workdir import Workdir
+from samplernn_jax.runs.checkpoint import restore_params
+from samplernn_jax.runs.workdir import Workdir
 from tests.experiments.commands_test import ROOT, run, run_well, start
 from tests.ports import free_port
 from tests.training.runs import make_dataset

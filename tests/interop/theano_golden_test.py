@@ -13,17 +13,17 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 import samplernn_jax as srnn
-from samplernn_jax.architectures import init_params, initial_carry, make_model
 from samplernn_jax.config import ModelConfig, OptimizerConfig, WaveNetConfig
 from samplernn_jax.data.segments import Segment
+from samplernn_jax.devices import make_mesh, map_step
 from samplernn_jax.interop import theano
-from samplernn_jax.model import independent_logits
-from samplernn_jax.parallel import make_mesh, map_step
+from samplernn_jax.models.fold import fold
+from samplernn_jax.models.interface import init_params, initial_carry, make_model
+from samplernn_jax.models.samplernn.module import independent_logits
 from samplernn_jax.quantization import encode
-from samplernn_jax.sampling.decode import decode, start
-from samplernn_jax.sampling.fold import fold
+from samplernn_jax.sampling.engines.scan import decode, start
 from samplernn_jax.training.step import init_state, make_train_step
-from tests.models import apply
+from tests.tiny_models import apply
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "theano"
 MODELS = [path for path in sorted(GOLDEN.glob("*tier*.npz")) if not path.stem.startswith("init")]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from samplernn_jax.architectures import abstract_params
 from samplernn_jax.config import ModelConfig, WaveNetConfig
 from samplernn_jax.interop import theano
+from samplernn_jax.models.interface import abstract_params
 from tests import reference
 
 D = 6  # dim; no other size is the same, so that a mistake shows

@@ -11,7 +11,7 @@ from samplernn_jax import quantization
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
 from samplernn_jax.sizes import state_size
-from tests.models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
+from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 100
 ONE_TIER = VARIANTS["1tier"]

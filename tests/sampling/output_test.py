@@ -12,7 +12,7 @@ import soundfile
 from samplernn_jax.sampling import output
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
-from tests.models import TINY, random_params
+from tests.tiny_models import TINY, random_params
 
 RATE = 8000
 

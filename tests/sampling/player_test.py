@@ -8,7 +8,7 @@ import pytest
 from samplernn_jax import audio
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.player import play
-from tests.models import TINY, random_params
+from tests.tiny_models import TINY, random_params
 
 RATE = 8000
 

@@ -5,11 +5,11 @@ import pytest
 import soundfile
 
 from samplernn_jax import quantization
-from samplernn_jax.parallel import make_mesh, replicate, shard_rows
+from samplernn_jax.devices import make_mesh, replicate, shard_rows
 from samplernn_jax.sampling import priming
 from samplernn_jax.sampling.priming import Prompt, hear, initial_state
 from tests.encoded import encode
-from tests.models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
+from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 8000
 

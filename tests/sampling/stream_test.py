@@ -10,7 +10,7 @@ from samplernn_jax.config import MATMUL_PRECISIONS
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
 from samplernn_jax.sampling.stream import Stream, block_noise, block_times
-from tests.models import TINY, TINY_WAVENET, VARIANTS, random_params
+from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, random_params
 
 RATE = 100
 

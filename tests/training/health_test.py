@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from samplernn_jax.data.baselines import Baselines
+from samplernn_jax.evaluation.baselines import Baselines
 from samplernn_jax.training import health
 
 WITHOUT_MODEL = Baselines(histogram_bits=6.0, bigram_bits=4.0)

@@ -14,18 +14,18 @@ import pytest
 import soundfile
 
 from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, ParallelConfig
-from samplernn_jax.model import initial_carry
-from samplernn_jax.parallel import make_mesh, replicate, shard_rows
+from samplernn_jax.devices import make_mesh, replicate, shard_rows
+from samplernn_jax.evaluation.validation import Evaluation
+from samplernn_jax.interruption import Interrupted
+from samplernn_jax.models.samplernn.module import initial_carry
+from samplernn_jax.runs.checkpoint import Checkpoints, Position, restore_params
+from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training import plan
-from samplernn_jax.training.checkpoint import Checkpoints, Position, restore_params
-from samplernn_jax.training.evaluate import Evaluation
-from samplernn_jax.training.interruption import Interrupted
 from samplernn_jax.training.metrics import Window, read_metrics
 from samplernn_jax.training.run import train
 from samplernn_jax.training.step import init_state
-from samplernn_jax.training.workdir import Workdir
-from tests.models import TINY, init
+from tests.tiny_models import TINY, init
 from tests.training.runs import RATE, make_config, make_dataset
 
 
@@ -166,7 +166,7 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
         "samplernn_jax.training.logbook.learning_curve",
         "samplernn_jax.sampling.generator.Generator.generate",
         "samplernn_jax.sampling.output.plots.spectrogram",
-        "samplernn_jax.training.checkpoint.Checkpoints.record",
+        "samplernn_jax.runs.checkpoint.Checkpoints.record",
     ],
 )
 def test_stopped_after_the_checkpoint_a_run_validates_and_samples_first(

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from samplernn_jax.config import OptimizerConfig, ParallelConfig, TrainConfig
-from samplernn_jax.parallel import make_mesh
+from samplernn_jax.devices import make_mesh
+from samplernn_jax.evaluation.validation import compile_eval_step
 from samplernn_jax.training import plan
-from samplernn_jax.training.evaluate import compile_eval_step
 from samplernn_jax.training.run import train
 from samplernn_jax.training.step import map_train_step
-from tests.models import TINY_WAVENET, random_params
+from tests.tiny_models import TINY_WAVENET, random_params
 from tests.training.runs import make_config, make_dataset
 
 

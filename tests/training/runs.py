@@ -11,10 +11,10 @@ from samplernn_jax.config import (
     SampleConfig,
     TrainConfig,
 )
-from samplernn_jax.data.preparation.build import build_dataset
-from samplernn_jax.data.preparation.recordings import Found, of_waveform
-from samplernn_jax.data.preparation.settings import BuildSettings
-from tests.models import TINY
+from samplernn_jax.preparation.build import build_dataset
+from samplernn_jax.preparation.recordings import Found, of_waveform
+from samplernn_jax.preparation.settings import BuildSettings
+from tests.tiny_models import TINY
 
 RATE = 1000
 

@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samplernn_jax.architectures import initial_carry
 from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
+from samplernn_jax.devices import make_mesh, map_step
 from samplernn_jax.losses import bits_per_sample
-from samplernn_jax.model import SampleRNN, independent_logits
-from samplernn_jax.parallel import make_mesh, map_step
+from samplernn_jax.models.interface import initial_carry
+from samplernn_jax.models.samplernn.module import SampleRNN, independent_logits
 from samplernn_jax.training import step as step_module
 from samplernn_jax.training.step import gradients, init_state, make_train_step, repeat
-from tests.models import TINY, TINY_WAVENET, VARIANTS, init, random_params, random_tokens
+from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, init, random_params, random_tokens
 
 
 def test_the_seed_determines_the_initial_parameters():

@@ -1,0 +1,112 @@
+"""How fast sampling is, and how far that is from what the device can do."""
+
+import time
+from typing import Any
+
+import jax
+
+from samplernn_jax import hardware
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.devices import mesh_of_rows
+from samplernn_jax.models.fold import Folded, FoldedSampleLevelRNN, FoldedSampleRNN, fold
+from samplernn_jax.models.interface import init_params
+from samplernn_jax.sampling.generator import Generator
+from samplernn_jax.sampling.stream import Stream
+
+_BLOCK_SAMPLES = 2000
+_LIVE_BLOCK_S = 0.02
+
+
+def measure(
+    config: ArchitectureConfig, batch_size: int, sample_rate_hz: int, seconds: float
+) -> dict[str, Any]:
+    """Samples from a model with random parameters, as a user does.
+
+    Args:
+        config: of the model.
+        batch_size: how many sequences at once.
+        sample_rate_hz: what is real time.
+        seconds: how long to run.
+
+    Returns:
+        Samples per second of each sequence and of all, how much faster than real time a sequence
+        is, the bytes of all weights and of those that a sample reads, the bytes per second that
+        the device reads of as many, the samples per second that this would allow for each
+        sequence and how near that is, the same for the FLOP per second of large products, and
+        seconds to compile, anew and from the persistent cache.
+    """
+    params = init_params(config, jax.random.key(0))
+    generator = Generator(config, params, sample_rate_hz)
+    folded = fold(config, params)
+    compile_s, _ = _first_block(generator, batch_size)
+    jax.clear_caches()
+    cached_compile_s, stream = _first_block(generator, batch_size)
+    block_s = hardware.seconds_per_call(lambda _: next(stream), None, seconds)
+    per_sequence = _BLOCK_SAMPLES / block_s
+    weight_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(folded))
+    bytes_per_sample = weight_bytes_per_sample(folded)
+    bandwidth = hardware.bandwidth_bytes_per_s(weight_bytes)
+    matmul = hardware.matmul_flop_per_s(config.matmul_precision)
+    num_devices = mesh_of_rows(batch_size, jax.local_devices()).size
+    # A weight of 4 bytes is multiplied and added once for each sequence.
+    flop_per_s = 2 * bytes_per_sample / 4 * batch_size * per_sequence
+    return {
+        "batch_size": batch_size,
+        "dtype": str(folded.head[-1].kernel.dtype),
+        "matmul_precision": config.matmul_precision,
+        "devices": f"{num_devices} {jax.devices()[0].device_kind}",
+        "samples_per_s_per_sequence": per_sequence,
+        "samples_per_s_total": batch_size * per_sequence,
+        "sample_rate_hz": sample_rate_hz,
+        "real_time_factor": per_sequence / sample_rate_hz,
+        "weight_bytes": weight_bytes,
+        "weight_bytes_per_sample": bytes_per_sample,
+        "bandwidth_bytes_per_s": bandwidth,
+        "bound_samples_per_s": bandwidth / bytes_per_sample,
+        "bandwidth_ratio": per_sequence * bytes_per_sample / bandwidth,
+        "flop_per_s": flop_per_s,
+        "matmul_ratio": flop_per_s / (num_devices * matmul),
+        "compile_s": max(0.0, compile_s - block_s),
+        "cached_compile_s": max(0.0, cached_compile_s - block_s),
+    }
+
+
+def live_samples_per_s(config: ArchitectureConfig, sample_rate_hz: int) -> float:
+    """How fast one sequence is streamed from a model with random parameters, in a second or so."""
+    generator = Generator(config, init_params(config, jax.random.key(0)), sample_rate_hz)
+    block_s = max(_LIVE_BLOCK_S, 1 / sample_rate_hz)
+    stream = generator.stream(jax.random.key(0), 1, block_s)
+    seconds_per_block = hardware.seconds_per_call(lambda _: next(stream), None, seconds=1.0)
+    return generator.num_samples("block_s", block_s) / seconds_per_block
+
+
+def _first_block(generator: Generator, batch_size: int) -> tuple[float, Stream]:
+    """Seconds until the first block is there, and the stream after it."""
+    block_s = _BLOCK_SAMPLES / generator.sample_rate_hz
+    stream = generator.stream(jax.random.key(0), batch_size, block_s)
+    began = time.perf_counter()
+    next(stream)
+    return time.perf_counter() - began, stream
+
+
+def weight_bytes_per_sample(folded: Folded) -> float:
+    """Bytes of weights that the loop reads for one sample of each sequence, without caches.
+
+    Of the tables only one row for each sample that the first layer looks back on is read.
+    """
+
+    def size(tree: Any) -> float:
+        return float(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+
+    total = size(folded.head)
+    if isinstance(folded, FoldedSampleRNN):
+        frame_sizes = [tier.frame.shape[1] for tier in folded.tiers]
+        for tier, frame_size, size_above in zip(
+            folded.tiers, frame_sizes, [*frame_sizes[1:], 1], strict=True
+        ):
+            # All frames below a frame get their conditioning projected at once.
+            total += size(tier._replace(above=None)) / frame_size + size(tier.above) / size_above
+        return total + frame_sizes[0] * size(folded.tables[0])
+    if isinstance(folded, FoldedSampleLevelRNN):
+        return total + size(folded.rnn) + size(folded.table[0])
+    return total + size(folded.layers)

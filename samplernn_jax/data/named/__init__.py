@@ -1,1 +1,0 @@
-"""Datasets that go by a name, and how they are downloaded."""

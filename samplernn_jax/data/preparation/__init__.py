@@ -1,1 +1,0 @@
-"""Recordings -> a dataset on disk."""

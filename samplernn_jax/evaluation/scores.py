@@ -1,0 +1,107 @@
+"""How likely audio is: bits of each sample, their means over time, and the order by them."""
+
+import functools
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Float32, Int
+
+from samplernn_jax.checks import require
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.devices import Step, local_copy, map_step, shard_rows
+from samplernn_jax.losses import token_bits
+from samplernn_jax.models.interface import initial_carry, make_model
+from samplernn_jax.models.samplernn.module import Carry, Params
+
+_SEGMENT_SAMPLES = 4096
+
+_ROWS_AT_ONCE = 8
+"""On each device; more sequences take more time and no more memory."""
+
+
+def teacher_forced_bits(
+    config: ArchitectureConfig,
+    params: Params,
+    mesh: Mesh,
+    tokens: Int[np.ndarray, "num_sequences time"],
+) -> Float32[np.ndarray, "num_sequences time"]:
+    """Bits of each token of clips, which begin with a silent overlap and with fresh states.
+
+    Args:
+        config: of the model.
+        params: its parameters, as in training, on every device of the mesh.
+        mesh: the devices over which the sequences are spread.
+        tokens: the clips.
+    """
+    num_sequences = len(tokens)
+    num_groups = -(-num_sequences // (_ROWS_AT_ONCE * mesh.size))
+    num_rows = -(-num_sequences // (num_groups * mesh.size)) * mesh.size
+    # All groups are equally large, so that one program does; the last is filled up.
+    numbers = np.minimum(np.arange(num_groups * num_rows), num_sequences - 1)
+    groups = np.split(numbers, num_groups)
+    bits = [_bits_of_group(config, params, mesh, tokens[group]) for group in groups]
+    return np.concatenate(bits)[:num_sequences]
+
+
+def _bits_of_group(
+    config: ArchitectureConfig, params: Params, mesh: Mesh, tokens: Int[np.ndarray, "rows time"]
+) -> Float32[np.ndarray, "rows time"]:
+    """The same of as many clips as the devices take at once."""
+    time, top, overlap = tokens.shape[1], config.top_frame_size, config.overlap
+    at_once = min(-(-_SEGMENT_SAMPLES // top), -(-time // top)) * top
+    tokens = np.pad(tokens, ((0, 0), (overlap, -time % at_once)), constant_values=config.q_zero)
+    carry = initial_carry(config, local_copy(params), len(tokens))
+    carry, step, bits = shard_rows(mesh, carry), _bits_step(config, mesh), []
+    for first in range(0, tokens.shape[1] - overlap, at_once):
+        segment = shard_rows(mesh, tokens[:, first : first + overlap + at_once])
+        _, (carry, of_segment) = step(params, carry, segment)
+        bits.append(np.asarray(of_segment))
+    return np.concatenate(bits, axis=1)[:, :time]
+
+
+@functools.cache
+def _bits_step(config: ArchitectureConfig, mesh: Mesh) -> Step:
+    model = make_model(config)
+
+    def step(
+        params: Params, carry: Carry, tokens: Array
+    ) -> tuple[tuple, tuple[Carry, Float[Array, "batch time"]]]:
+        logits, carry = model.apply({"params": params}, tokens, carry)
+        return (), (carry, token_bits(logits, tokens[:, config.overlap :]))
+
+    return map_step(step, mesh, "shard_map", donate=(1,))
+
+
+def means_over_time(
+    bits: Float32[np.ndarray, "num_sequences time"], length: int
+) -> Float32[np.ndarray, "num_sequences blocks"]:
+    """Bits per sample of each block of `length` samples, of which the last may be shorter."""
+    starts = np.arange(0, bits.shape[1], length)
+    lengths = np.diff(starts, append=bits.shape[1])
+    return np.add.reduceat(bits, starts, axis=1) / lengths[None].astype(np.float32)
+
+
+def likeliest_first(bits_per_sample: Float32[np.ndarray, " num_sequences"]) -> list[int]:
+    """The numbers of the sequences, from the fewest bits per sample to the most."""
+    return [int(number) for number in np.argsort(bits_per_sample, kind="stable")]
+
+
+def without_tails(order: list[int], low: float, high: float) -> list[int]:
+    """Drops those that are least and most likely.
+
+    Goel et al. (SaShiMi, 2022) drop 0.4 and 0.05: the least likely are noise, the likeliest
+    are silent or repeat themselves.
+
+    Args:
+        order: from the likeliest to the least likely.
+        low: fraction of the least likely.
+        high: fraction of the likeliest.
+
+    Raises:
+        ValueError: the fractions are not in [0, 1), or leave nothing.
+    """
+    for name, fraction in (("low", low), ("high", high)):
+        require(0 <= fraction < 1, f"reject: {name}={fraction:g} must be at least 0 and below 1")
+    kept = order[round(high * len(order)) : len(order) - round(low * len(order))]
+    require(len(kept) > 0, f"reject={low:g},{high:g}: leaves none of {len(order)} sequences")
+    return kept

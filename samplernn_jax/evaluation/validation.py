@@ -1,0 +1,95 @@
+"""Bits per sample of a split: every sample of every clip once, with the carry carried."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from samplernn_jax.config import ExperimentConfig
+from samplernn_jax.data.dataset import Split
+from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
+from samplernn_jax.devices import Step, local_copy, map_step, rows_of_process, shard_rows
+from samplernn_jax.models.interface import initial_carry
+from samplernn_jax.models.samplernn.module import Carry, Params
+from samplernn_jax.progress import Progress
+from samplernn_jax.training.step import Metrics, make_eval_step
+
+
+class Evaluation(NamedTuple):
+    """The mean over all unmasked samples, and how many there were.
+
+    Attributes:
+        bits_per_sample: of the model's predictions.
+        num_samples: unmasked targets.
+        mean_of_batches: the mean of the means over each batch of segments, as the original
+            averages, which depends on the batch size and the segment length.
+        independent_bits: bits per sample of the top tier's independent predictions; None for a
+            model that has none.
+    """
+
+    bits_per_sample: float
+    num_samples: int
+    mean_of_batches: float
+    independent_bits: float | None
+
+
+def compile_eval_step(config: ExperimentConfig, mesh: Mesh) -> Step:
+    """The evaluation step on a mesh; only the carry is donated."""
+    eval_step = make_eval_step(config.model, config.parallel.microbatches)
+    return map_step(eval_step, mesh, config.parallel.map, donate=(1,))
+
+
+def evaluate(
+    eval_step: Step,
+    config: ExperimentConfig,
+    mesh: Mesh,
+    params: Params,
+    split: Split,
+) -> Evaluation:
+    """Evaluates parameters on a split, and shows how far it is.
+
+    Args:
+        eval_step: from `compile_eval_step`, with the same configuration and mesh.
+        config: gives the model, the batch size and the segment length.
+        mesh: the devices.
+        params: on every device of the mesh.
+        split: the data.
+    """
+    data = config.data
+    rows = rows_of_process(mesh, data.batch_size)
+    carry = shard_rows(mesh, initial_carry(config.model, local_copy(params), len(rows)))
+    segments = evaluation_segments(split, data.batch_size, data.seq_len, config.model, rows)
+    host_sums: list[Metrics] = []
+    with (
+        contextlib.closing(prefetch(shard_rows(mesh, x) for x in segments)) as on_device,
+        Progress(f"evaluating {split.name}", split.num_samples, "samples") as progress,
+    ):
+        calls = itertools.chain(_sums_of_segments(eval_step, params, carry, on_device), [None])
+        # Looked at when the next is there, so that the device always has work.
+        for sums, _ in itertools.pairwise(calls):
+            host_sums.append(jax.device_get(sums))
+            progress.advance(int(host_sums[-1]["num_targets"]))
+    num_samples = sum(int(entry["num_targets"]) for entry in host_sums)
+    bits = sum(float(entry["total_bits"]) for entry in host_sums)
+    independent = None
+    if "independent_bits" in host_sums[0]:
+        independent = sum(float(entry["independent_bits"]) for entry in host_sums) / num_samples
+    of_batches = [
+        float(entry["total_bits"]) / int(entry["num_targets"])
+        for entry in host_sums
+        if entry["num_targets"]
+    ]
+    mean_of_batches = sum(of_batches) / len(of_batches)
+    return Evaluation(bits / num_samples, num_samples, mean_of_batches, independent)
+
+
+def _sums_of_segments(
+    eval_step: Step, params: Params, carry: Carry, segments: Iterator[Segment]
+) -> Iterator[Metrics]:
+    """Of one segment after the other, with the carry carried."""
+    for segment in segments:
+        sums, carry = eval_step(params, carry, segment)
+        yield sums

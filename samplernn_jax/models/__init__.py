@@ -1,0 +1,1 @@
+"""The networks: one room for each architecture, and what they share."""

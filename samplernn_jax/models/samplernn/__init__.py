@@ -1,0 +1,1 @@
+"""SampleRNN: the tier stack (paper, section 2)."""

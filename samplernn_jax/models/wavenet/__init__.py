@@ -1,0 +1,1 @@
+"""The paper's WaveNet baseline (section 3)."""

@@ -1,0 +1,255 @@
+"""What comes from outside, with its types checked: mappings into dataclasses, JSON and arrays.
+
+A file that a person can edit, copy halfway or damage is read through one description of its
+fields, a type. Every message is one sentence that names the field, its value and the rule.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import reprlib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, Required
+
+import numpy as np
+import typing_extensions
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import core_schema
+
+from samplernn_jax.checks import require
+
+_RULES = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a group",
+}
+"""In our words, by pydantic's name of the mistake; it has good words for the rest."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+
+
+def typed(
+    kind: Any,
+    value: Any,
+    where: str,
+    *,
+    separator: str = ".",
+    extra: Literal["allow", "forbid"] = "allow",
+) -> Any:
+    """The value, if it is of a type.
+
+    An int may stand for a float; nothing else stands for anything, and a bool is no number.
+
+    Args:
+        kind: the type; a group of fields is a TypedDict.
+        value: of Python's own types.
+        where: what the user calls the value, for messages.
+        separator: between `where` and the name of a field.
+        extra: whether a group may have fields that its type does not know; they are kept.
+
+    Raises:
+        ValueError: it is not; names the first field that breaks its rule.
+    """
+    try:
+        return _adapter(kind).validate_python(value, strict=True, extra=extra)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+    path = "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in mistake["loc"])
+    field = where + (separator + path.removeprefix(".") if path else "")
+    if mistake["type"] == "missing":
+        raise ValueError(f"{field}: is missing")
+    if mistake["type"] == "extra_forbidden":
+        known = ", ".join(typing.get_type_hints(kind))
+        raise ValueError(f"{field}: no such field; there are {known}")
+    raise ValueError(f"{field}={_shown(mistake['input'])}: {_rule(mistake)}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "U":
+        return f"{value.dtype} {list(value.shape)}"
+    return _short.repr(str(value) if isinstance(value, np.ndarray) else value)
+
+
+def _rule(mistake: Mapping[str, Any]) -> str:
+    """That a value breaks, of pydantic's description of the mistake."""
+    kind, limits = mistake["type"], mistake.get("ctx", {})
+    if kind == "too_short":
+        least = limits["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least} items"
+    if kind == "too_long":
+        return f"must have at most {limits['max_length']} items"
+    said = mistake["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    return _RULES.get(kind, said)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter:
+    return TypeAdapter(kind)
+
+
+def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
+    """Makes a dataclass of nested dataclasses.
+
+    A field that may be one of several dataclasses says which under the key "architecture"; each
+    of them has its name in a class variable of the same name, and the first is the default.
+
+    Args:
+        cls: the dataclass.
+        values: of its fields, where lists may stand for tuples; what is missing keeps its default.
+        where: what the user calls the mapping, for messages.
+
+    Raises:
+        ValueError: a field is unknown, missing, of the wrong type, or breaks its rule.
+    """
+    given = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+    for field in dataclasses.fields(cls):
+        groups: Any = typing.get_args(field.type) or (field.type,)
+        if field.name in given and all(map(dataclasses.is_dataclass, groups)):
+            name = f"{where}.{field.name}"
+            given[field.name] = _build_group(groups, given[field.name], name)
+    return cls(**typed(_fields(cls), given, where, extra="forbid"))
+
+
+def _build_group(groups: tuple[type, ...], values: Any, where: str) -> Any:
+    require(isinstance(values, Mapping), f"{where}={_short.repr(values)}: must be a group")
+    if len(groups) == 1:
+        return build(groups[0], values, where)
+    by_name: dict[Any, type] = {group.architecture: group for group in groups}  # type: ignore[attr-defined]
+    chosen = values.get("architecture", next(iter(by_name)))
+    require(
+        isinstance(chosen, str) and chosen in by_name,
+        f"{where}.architecture={_short.repr(chosen)}: must be one of {', '.join(by_name)}",
+    )
+    rest = {name: value for name, value in values.items() if name != "architecture"}
+    return build(by_name[chosen], rest, where)
+
+
+@functools.cache
+def _fields(cls: type) -> Any:
+    """The fields of a dataclass as a TypedDict."""
+    make: Any = typing_extensions.TypedDict
+    return make(
+        cls.__name__,
+        {
+            field.name: Required[field.type] if _is_required(field) else NotRequired[field.type]
+            for field in dataclasses.fields(cls)
+        },
+    )
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
+def read_json(path: Path, kind: Any) -> Any:
+    """Reads a file of one JSON value.
+
+    Args:
+        path: the file.
+        kind: the type that the value must have, see `typed`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or a field breaks its rule.
+    """
+    return parse_json(path.read_bytes(), kind, str(path))
+
+
+def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
+    """The same of text; `where` is what the user calls it."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{where}: cannot be read as JSON (is nested too deeply)") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: cannot be read as JSON ({error})") from error
+    return typed(kind, value, where, separator=": ")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayOf:
+    """A type for `typed`: arrays, whose numbers are finite.
+
+    Attributes:
+        dtype: of the array.
+        shape: its axes, where None stands for any size.
+        low: the lowest number.
+        high: the highest one.
+    """
+
+    dtype: Any
+    shape: tuple[int | None, ...] = ()
+    low: float | int = -math.inf
+    high: float | int = math.inf
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> core_schema.CoreSchema:
+        """Makes it a type."""
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def _checked(self, array: np.ndarray) -> np.ndarray:
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        require(
+            array.dtype == self.dtype
+            and array.ndim == len(self.shape)
+            and all(x in (None, y) for x, y in zip(self.shape, array.shape, strict=True)),
+            f"must be {np.dtype(self.dtype)} [{sizes}]",
+        )
+        require(
+            bool(np.isfinite(array).all() and ((self.low <= array) & (array <= self.high)).all()),
+            f"must be finite numbers from {self.low:g} to {self.high:g}",
+        )
+        return array
+
+
+def text_array(array: np.ndarray) -> str:
+    """The text that an array of one text holds; a validator for `typed`."""
+    require(array.shape == () and array.dtype.kind == "U", "must be a text")
+    return str(array)
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of an .npz file, for `typed`.
+
+    Args:
+        path: the file.
+        what: what the file is, for messages.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return dict(file)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # whatever the readers of zip files and arrays stumble over
+        raise ValueError(f"{path}: is not {what}, or damaged") from error
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Maps the array of an .npy file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or holds anything but one array of numbers.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the reader stumbles over
+        raise ValueError(f"{path}: cannot be read as an array ({error})") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError(f"{path}: holds several arrays, must hold one")
+    return array

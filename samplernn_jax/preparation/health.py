@@ -1,0 +1,184 @@
+"""What may be wrong with a dataset, in words that say what to do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from samplernn_jax.audio import SUSPICIOUS_DB
+from samplernn_jax.preparation.decibels import DB_PER_BIT, db
+from samplernn_jax.preparation.leveling import Leveled
+from samplernn_jax.preparation.likeness import unlike
+from samplernn_jax.preparation.settings import BuildSettings
+from samplernn_jax.preparation.splits import Clip
+from samplernn_jax.preparation.staging import Staged
+
+_ENOUGH_S = 600
+_OFFSET = 0.01
+_CLIPPED = 1e-3
+_FULL_BAND = 0.8
+_QUIET_BANDS = 6  # below -54 dB, which 256 linear levels can hardly tell from silence
+_OUTLYING = 1.001  # more than rounding
+_HIGH_GAIN_DB = 40.0
+
+
+def warnings(
+    used: Sequence[Leveled],
+    dealt: Mapping[str, Sequence[Clip]],
+    info: dict[str, Any],
+    settings: BuildSettings,
+) -> list[str]:
+    """Sentences about what keeps a model from learning, or learning what it should.
+
+    Args:
+        used: the recordings that went in.
+        dealt: the clips of each split.
+        info: what dataset.json says of the content.
+        settings: of the dataset.
+    """
+    staged = [recording.staged for recording in used]
+    return [
+        *_of_content(info, settings),
+        *_of_levels(used, info, settings),
+        *_of_channels(staged, settings),
+        *_of_recordings(staged, settings),
+        *_of_held_out(used, dealt, info),
+    ]
+
+
+def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
+    audio = info["audio"]
+    kept_s = sum(s["num_samples"] for s in info["splits"].values()) / settings.sample_rate_hz
+    if kept_s < _ENOUGH_S:
+        yield (
+            f"There are {kept_s / 60:.1f} minutes of audio; under about 10 a model learns them by "
+            "heart or nothing at all, an hour or more is better."
+        )
+    if audio["silence_s"] > audio["read_s"] / 2:
+        yield (
+            f"{audio['silence_s'] / audio['read_s']:.0%} of the audio was silence and is left out; "
+            "listen whether recordings are broken, or lower --silence_db."
+        )
+    quiet = sum(audio["bands"][:_QUIET_BANDS]) / sum(audio["bands"])
+    if quiet > 0.5:
+        yield (
+            f"{quiet:.0%} of the samples that went in are nearly silent; raise --silence_db, or "
+            "use --gain=loudness if one loud recording makes all others quiet."
+        )
+    if audio["over"] > 0 and settings.gain == "none":
+        yield (
+            f"{audio['over']:.2%} of the samples exceed full scale and were clipped; use "
+            "--gain=peak."
+        )
+
+
+def _of_levels(
+    used: Sequence[Leveled], info: dict[str, Any], settings: BuildSettings
+) -> Iterator[str]:
+    clicks = [r for r in used if r.outlying_peak > _OUTLYING * r.peak]
+    if clicks and settings.gain != "none":
+        worst = max(clicks, key=lambda r: r.outlying_peak / r.peak)
+        over = info["audio"]["over"]
+        clipped = f", and {over:.4%} of the samples were clipped" if over > 0 else ""
+        yield (
+            f"{len(clicks)} of {len(used)} recordings have peaks far above all the rest of them, "
+            f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
+            f"({db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level"
+            f"{clipped}. Listen whether they are clicks of a damaged file; if not, --gain=none "
+            "keeps all amplitudes as they are."
+        )
+    loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
+    if loud:
+        worst = min(loud, key=lambda r: r.gain)
+        yield (
+            f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
+            f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
+            f"({db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
+            "further than the others, which would be quiet otherwise. Leave out what does not "
+            "belong to the rest."
+        )
+    faint = [r for r in used if db(r.gain) > _HIGH_GAIN_DB]
+    if faint:
+        worst = max(faint, key=lambda r: r.gain)
+        bits = max(0.0, 16 - db(worst.gain) / DB_PER_BIT)
+        yield (
+            f"{len(faint)} of {len(used)} recordings are very quiet, the worst is "
+            f"{worst.staged.name} (gain {db(worst.gain):.0f} dB): if it has 16 bits, its sound "
+            f"takes {bits:.0f} of them, and most of what is left is noise of their rounding, which "
+            "the model will learn. Record it louder, or with 24 bits."
+        )
+
+
+def _of_channels(used: Sequence[Staged], settings: BuildSettings) -> Iterator[str]:
+    cancelled = [r for r in used if r.channel != settings.channel]
+    if cancelled:
+        worst = cancelled[0]
+        yield (
+            f"{len(cancelled)} of {len(used)} recordings have channels that cancel each other when "
+            f"they are mixed, such as {worst.name} (one is inverted, it seems), so channel "
+            f"{worst.channel} of it went in alone; --channel=N takes channel N of every recording."
+        )
+    partly = [r for r in used if r.channel == 0 and r.lost_db >= SUSPICIOUS_DB]
+    if partly:
+        worst = max(partly, key=lambda r: r.lost_db)
+        yield (
+            f"{len(partly)} of {len(used)} recordings have channels that cancel each other in "
+            f"part, the worst is {worst.name} (its mix loses {worst.lost_db:.0f} dB); --channel=1 "
+            "takes one channel instead of the mix."
+        )
+
+
+def _of_recordings(used: Sequence[Staged], settings: BuildSettings) -> Iterator[str]:
+    clipped = [recording for recording in used if recording.clipped > _CLIPPED]
+    if clipped:
+        worst = max(clipped, key=lambda recording: recording.clipped)
+        yield (
+            f"{len(clipped)} of {len(used)} recordings are clipped, the worst is {worst.name} "
+            f"({worst.clipped:.1%} of its samples); the model will learn the distortion."
+        )
+    copies = len(used) - len({recording.digest for recording in used})
+    if copies:
+        yield (
+            f"{copies} of {len(used)} recordings are copies of others, so what is held out may "
+            "also be trained on; remove them."
+        )
+    offset = [recording for recording in used if abs(recording.mean) > _OFFSET]
+    if offset:
+        done = "was removed" if settings.remove_dc else "stays in, as --noremove_dc says"
+        worst = max(offset, key=lambda recording: abs(recording.mean))
+        yield (
+            f"{len(offset)} of {len(used)} recordings have a DC offset, the worst is {worst.name} "
+            f"({worst.mean:+.3f}); it {done}."
+        )
+    nyquist_hz = settings.sample_rate_hz / 2
+    narrow = [recording for recording in used if recording.bandwidth_hz < _FULL_BAND * nyquist_hz]
+    if _seconds(narrow, settings) > _seconds(used, settings) / 2:
+        highest_hz = max(recording.bandwidth_hz for recording in narrow)
+        yield (
+            f"{len(narrow)} of {len(used)} recordings have nothing above {highest_hz / 1000:.1f} "
+            f"kHz, as if they had been upsampled; a lower --sample_rate than "
+            f"{settings.sample_rate_hz} trains faster and loses nothing."
+        )
+
+
+def _seconds(recordings: Sequence[Staged], settings: BuildSettings) -> float:
+    return sum(recording.num_samples for recording in recordings) / settings.sample_rate_hz
+
+
+def _of_held_out(
+    used: Sequence[Leveled], dealt: Mapping[str, Sequence[Clip]], info: dict[str, Any]
+) -> Iterator[str]:
+    if info["split_by"] == "clip":
+        return
+    of_split = {
+        name: [used[number] for number in sorted({clip.recording for clip in clips})]
+        for name, clips in dealt.items()
+    }
+    for split in ("valid", "test"):
+        far = unlike(of_split[split], of_split["train"])
+        if far:
+            name, distance = far[0]
+            yield (
+                f"{len(far)} of {len(of_split[split])} recordings in {split} sound unlike all that "
+                f"is trained on, the worst is {name} ({distance:.0f} dB from the nearest in level "
+                "and spectrum), so bits there say little about the rest; choose another --seed, or "
+                "name what is held out."
+            )

@@ -1,0 +1,67 @@
+"""A run's claim on its workdir: no other run writes there, and all of its processes see it."""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+
+import jax
+
+from samplernn_jax import storage
+from samplernn_jax.processes import from_first_process, is_first_process, of_each_process
+from samplernn_jax.runs.workdir import Workdir
+
+_SEEN_WITHIN_S = 60.0
+"""NFS shows a new file to a host that has just looked for it in vain after up to a minute."""
+
+
+@contextlib.contextmanager
+def claimed(workdir: Workdir) -> Iterator[None]:
+    """Makes the workdir this run's own as long as the block runs; a new one left empty is removed.
+
+    Raises:
+        ValueError: another run has it, it cannot be made, or not all processes see it.
+    """
+    token, was_there = secrets.randbits(48), workdir.path.exists()
+    try:
+        with contextlib.ExitStack() as stack:
+            if is_first_process():
+                storage.make_folder("workdir", workdir.path)
+                what = f"workdir={workdir.path}"
+                stack.enter_context(storage.held(workdir.path, what, str(token)))
+            check_is_shared(workdir, str(int(from_first_process(float(token)))))
+            yield
+    finally:
+        if is_first_process() and not was_there:
+            with contextlib.suppress(OSError):  # there is something in it
+                workdir.path.rmdir()
+
+
+def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN_S) -> None:
+    """Makes sure that every process sees in the workdir what the first one has just written there.
+
+    Args:
+        workdir: of the run.
+        token: what is to be seen in the holder's file.
+        within_s: how long to look.
+
+    Raises:
+        ValueError: some do not see it, as they have another folder of this name.
+    """
+    deadline = time.monotonic() + within_s
+    while not (seen := _token(workdir) == token) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    blind = [str(number) for number, sees in enumerate(of_each_process(seen)) if not sees]
+    if blind:
+        raise ValueError(
+            f"workdir={workdir.path}: must be a folder that all of the {jax.process_count()} "
+            f"processes share, but process {', '.join(blind)} does not see what process 0 writes"
+            + ("" if workdir.path.is_absolute() else "; give an absolute path")
+        )
+
+
+def _token(workdir: Workdir) -> str | None:
+    try:
+        return storage.read_holder(workdir.path)["token"]
+    except (OSError, ValueError):  # not there yet
+        return None

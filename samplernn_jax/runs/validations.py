@@ -1,0 +1,68 @@
+"""What validation gave, step by step: a record of its own in the workdir.
+
+It holds all steps that were validated, also those whose checkpoints were removed, so that nothing
+that is decided by the best of them depends on what is on the disk. Of several processes the first
+one writes it, and tells the others what it read.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat
+
+from samplernn_jax.parsing import read_json
+from samplernn_jax.processes import text_from_first_process
+from samplernn_jax.runs.workdir import Workdir
+from samplernn_jax.storage import write_json
+
+_Step = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
+_Recorded = dict[_Step, FiniteFloat]
+
+Validations = dict[int, float]
+"""Bits per sample in validation, by step."""
+
+
+def read(workdir: Workdir, inside_checkpoints: Mapping[int, float]) -> Validations:
+    """The record, the same in every process.
+
+    Args:
+        workdir: of the run.
+        inside_checkpoints: by step, of those that hold their own validation, infinite where there
+            was none; so it was before there was a record.
+
+    Raises:
+        ValueError: the record cannot be used.
+    """
+    inside = {step: bits for step, bits in inside_checkpoints.items() if math.isfinite(bits)}
+    recorded = {**inside, **_read_file(workdir)}
+    told = json.loads(text_from_first_process(json.dumps(recorded)))
+    return {int(step): bits for step, bits in told.items()}
+
+
+def _read_file(workdir: Workdir) -> Validations:
+    try:
+        content = read_json(workdir.validations_file, _Recorded)
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; without this file the latest checkpoint is validated again"
+        ) from error
+    return {int(step): bits for step, bits in content.items()}
+
+
+def write(workdir: Workdir, recorded: Validations) -> None:
+    """Writes the record, whole or not at all."""
+    write_json(workdir.validations_file, dict(sorted(recorded.items())))
+
+
+def in_order(recorded: Validations) -> list[int]:
+    """The steps, the best first and the earliest of equals."""
+    return sorted(recorded, key=lambda step: (recorded[step], step))
+
+
+def best(recorded: Validations) -> tuple[float, int] | None:
+    """The bits and the step of the best, the earliest of equals; None where there is none."""
+    return min(((bits, step) for step, bits in recorded.items()), default=None)

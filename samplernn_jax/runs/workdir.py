@@ -1,0 +1,271 @@
+"""The folder of a training run. It describes itself: nothing has to be repeated to use it.
+
+config.json          the whole configuration and the sample rate
+checkpoints/STEP/    parameters, optimizer, carry, and the checksums of their files
+validations.json     bits of every validation, by step, also of checkpoints that are no longer there
+damaged_checkpoints/ those that were put aside, if any
+metrics.jsonl        one JSON object a line
+learning_curve.png
+samples/step_STEP/   generated wavs and their spectrograms
+tensorboard/
+plucked_*/           the synthetic corpus, where the run made its own
+.lock, .lock.json    keep a second training out, see `files.held`
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired
+
+from pydantic import NonNegativeInt, PositiveInt
+from typing_extensions import TypedDict
+
+from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
+from samplernn_jax.parsing import read_json, typed
+from samplernn_jax.storage import check_local, write_json
+
+FORMAT_VERSION = 1
+
+_SHAPE_NO_PARAMETERS = ("dtype", "matmul_precision", "learn_h0")
+"""Fields of a model that may be chosen when an imported one is trained further."""
+
+
+class _ConfigFile(TypedDict):
+    """What config.json holds."""
+
+    version: Literal[1]
+    sample_rate_hz: PositiveInt
+    dataset_digest: str
+    imported: NotRequired[bool]
+    valid_segments: NotRequired[NonNegativeInt]
+    config: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What a workdir says of itself.
+
+    Attributes:
+        config: of the run.
+        sample_rate_hz: of the audio.
+        dataset_digest: of the dataset; "" for an imported model that was not trained here.
+        imported: the model was imported, so its shape does not come from a recipe.
+        valid_segments: of a run that began before `train.valid_s` was there: it validates on so
+            many first segments of each row, as it always did; 0 for every other run.
+    """
+
+    config: ExperimentConfig
+    sample_rate_hz: int
+    dataset_digest: str
+    imported: bool = False
+    valid_segments: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """The names of everything in a training run's folder."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an address, which would become a folder of that name."""
+        check_local("workdir", self.path)
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, a folder for each step."""
+        return self.path.absolute() / "checkpoints"
+
+    @property
+    def damaged_checkpoints(self) -> Path:
+        """Checkpoints that were found damaged and put aside."""
+        return self.path.absolute() / "damaged_checkpoints"
+
+    @property
+    def validations_file(self) -> Path:
+        """What validation gave, by step."""
+        return self.path / "validations.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The metrics log, JSON lines."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def learning_curve(self) -> Path:
+        """The picture of the metrics log."""
+        return self.path / "learning_curve.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether anything was trained here."""
+        return self.checkpoints.is_dir() and any(
+            folder.name.isdigit() for folder in self.checkpoints.iterdir()
+        )
+
+    @property
+    def was_trained(self) -> bool:
+        """Whether there is a checkpoint of training, not just an imported model (step 0)."""
+        return self.has_checkpoint and any(
+            folder.name.isdigit() and int(folder.name) > 0 for folder in self.checkpoints.iterdir()
+        )
+
+    @property
+    def imported_model(self) -> ArchitectureConfig | None:
+        """The shape of the model that was imported into this folder, if one was."""
+        if not self.has_checkpoint:
+            return None
+        info = self.read_info()
+        return info.config.model if info.imported else None
+
+    def imported_model_with(self, given: Mapping[str, Any]) -> ArchitectureConfig:
+        """The imported model's shape, with the fields of it that the user has given.
+
+        Raises:
+            ValueError: a field that shapes the parameters is given, and is another than it was.
+        """
+        model = self.read_info().config.model
+        fields = dataclasses.asdict(model)
+        for name, value in given.items():
+            if name not in fields:
+                raise ValueError(
+                    f"model.{name}={value!r}: the model that was imported into {self.path}, a "
+                    f"{model.architecture}, has no such field"
+                )
+            if name not in _SHAPE_NO_PARAMETERS and value != fields[name]:
+                raise ValueError(
+                    f"model.{name}={value!r}: the model that was imported into {self.path} has "
+                    f"{name}={fields[name]!r}; only {', '.join(_SHAPE_NO_PARAMETERS)} may change"
+                )
+        return dataclasses.replace(model, **given)
+
+    def samples(self, step: int) -> Path:
+        """What was generated after `step` steps."""
+        return self.path / "samples" / f"step_{step:07d}"
+
+    def data_path(self, config: ExperimentConfig) -> Path:
+        """The dataset of the run: the one that it was given, or its own synthetic corpus."""
+        if config.data.path:
+            return Path(config.data.path)
+        return self.path / f"plucked_{config.data.synthetic_minutes:g}_minutes_seed_{config.seed}"
+
+    def read_info(self) -> RunInfo:
+        """Reads config.json.
+
+        Raises:
+            ValueError: there is none, or it cannot be used.
+        """
+        try:
+            content = read_json(self.config_file, _ConfigFile)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ValueError(
+                f"workdir={self.path}: holds no training run (no config.json)"
+            ) from error
+        except OSError as error:
+            raise ValueError(f"{self.config_file}: cannot be read ({error.strerror})") from error
+        try:
+            values, before = _without_valid_segments(content["config"])
+            config = ExperimentConfig.from_mapping(values)
+        except ValueError as error:
+            raise ValueError(f"{self.config_file}: {error}") from error
+        return RunInfo(
+            config,
+            content["sample_rate_hz"],
+            content["dataset_digest"],
+            content.get("imported", False),
+            content.get("valid_segments", before),
+        )
+
+    def write_info(self, info: RunInfo) -> None:
+        """Writes config.json."""
+        content = {
+            "version": FORMAT_VERSION,
+            "sample_rate_hz": info.sample_rate_hz,
+            "dataset_digest": info.dataset_digest,
+            "imported": info.imported,
+            "valid_segments": info.valid_segments,
+            "config": info.config.to_dict(),
+        }
+        write_json(self.config_file, content)
+
+    def check_same_config(self, config: ExperimentConfig) -> None:
+        """Makes sure that a run can go on with what was trained in this folder, if anything.
+
+        What shapes the parameters, the carry and the data order must be the same, the moving
+        average, and what validation reads; the rest of the optimizer, how long to train, how often
+        to look, how exactly matrices are multiplied and where the dataset lies may change. An
+        imported model that was not trained further yet asks for the shape of its parameters only.
+
+        Raises:
+            ValueError: names the first field that differs.
+        """
+        if not self.has_checkpoint:
+            return
+        info = self.read_info()
+        old = info.config
+        same = [
+            ("model.architecture", old.model.architecture, config.model.architecture),
+            *_differences("model", old.model, config.model),
+        ]
+        if not self.was_trained:
+            free = {f"model.{name}" for name in _SHAPE_NO_PARAMETERS}
+            same = [entry for entry in same if entry[0] not in free]
+        else:
+            same += [
+                *_differences("data", old.data, config.data),
+                ("seed", old.seed, config.seed),
+                ("optimizer.ema_decay", old.optimizer.ema_decay, config.optimizer.ema_decay),
+            ]
+            if not info.valid_segments:
+                same.append(("train.valid_s", old.train.valid_s, config.train.valid_s))
+        self._check_equal(same)
+
+    def check_same_dataset(self, sample_rate_hz: int, digest: str) -> None:
+        """The same for what was trained on; an imported model asks for its sample rate only.
+
+        Raises:
+            ValueError: names the first field that differs.
+        """
+        if not self.has_checkpoint:
+            return
+        old = self.read_info()
+        same: list[tuple[str, Any, Any]] = [("sample_rate_hz", old.sample_rate_hz, sample_rate_hz)]
+        if self.was_trained:
+            same.append(("dataset_digest", old.dataset_digest, digest))
+        self._check_equal(same)
+
+    def _check_equal(self, same: list[tuple[str, Any, Any]]) -> None:
+        for field, before, now in same:
+            if before != now and field not in ("data.path", "model.matmul_precision"):
+                raise ValueError(
+                    f"{field}={now!r}: workdir {self.path} holds a run with {field}={before!r}; "
+                    "choose another workdir or the same value"
+                )
+
+
+def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    return [
+        (f"{group}.{field.name}", getattr(old, field.name), getattr(new, field.name, None))
+        for field in dataclasses.fields(old)
+    ]
+
+
+def _without_valid_segments(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """A configuration without the field that `train.valid_s` has taken the place of, and it."""
+    train = config.get("train")
+    if not isinstance(train, dict) or "valid_segments" not in train:
+        return config, 0
+    before = train["valid_segments"]
+    valid_segments: int = typed(NonNegativeInt, before, "config.train.valid_segments")
+    rest = {name: value for name, value in train.items() if name != "valid_segments"}
+    return {**config, "train": rest}, valid_segments

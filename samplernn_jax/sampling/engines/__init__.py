@@ -1,0 +1,1 @@
+"""What decodes tokens from a folded model."""

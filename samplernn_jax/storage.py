@@ -1,0 +1,188 @@
+"""Files: written so that nothing is ever left half-written, and told from damaged ones."""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
+
+from samplernn_jax.parsing import read_json
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Of an address; the drives of Windows have one letter only. Path makes one slash of two."""
+
+
+def check_local(name: str, path: str | Path) -> None:
+    """Raises ValueError where a path is an address, which would become a folder of that name.
+
+    Args:
+        name: what the user calls it, for the message.
+        path: what the user gave.
+    """
+    if _SCHEME.match(str(path)):
+        raise ValueError(
+            f"{name}={path}: must be a path on this machine, remote folders are not supported; "
+            "mount it and name the folder"
+        )
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary file beside `path` that becomes `path` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Looks whether there is a folder, or can be one, without making it.
+
+    Args:
+        name: what the user calls it, for the message.
+        folder: the folder.
+
+    Raises:
+        ValueError: a file or a broken link is there, or where a folder above it must be, or it is
+            an address.
+    """
+    check_local(name, folder)
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return
+        if path.is_symlink() or path.exists():
+            what = "a file" if path.exists() else "a link to nothing"
+            raise ValueError(
+                f"{name}={folder}: must be a folder or a new one, but {path} is {what}"
+            )
+
+
+def make_folder(name: str, folder: Path) -> None:
+    """Makes a folder if it is not there, before long work whose results go into it.
+
+    Args:
+        name: what the user calls it, for the message.
+        folder: the folder.
+
+    Raises:
+        ValueError: no file can be written there.
+    """
+    check_local(name, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"{name}={folder}: must be a folder that can be written ({error.strerror})"
+        ) from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `path` that becomes `path` if the block succeeds.
+
+    Raises:
+        ValueError: `path` exists.
+    """
+    if path.exists():
+        raise ValueError(f"{path}: exists already; remove it or choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
+    """Keeps other processes out of a folder as long as the block runs, or until this process dies.
+
+    The system gives the lock back, whatever ends the process, on shared file systems too (but for
+    those that have no locks). `holder_file` says beside the lock who has it. In a folder where
+    nothing else is in the end, no lock stays.
+
+    Args:
+        folder: an existing one.
+        what: what the user calls it, for the message.
+        token: goes into the holder's file, for other processes of the same work to see.
+
+    Raises:
+        ValueError: another process has it; the message says which.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"{what}: is in use by {_holder(folder)}") from error
+    try:
+        since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+        holder = Holder(host=socket.gethostname(), process=os.getpid(), since=since, token=token)
+        write_json(holder_file(folder), holder)
+        yield
+    finally:
+        holder_file(folder).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone, or Windows removes no open file
+            if [path.name for path in folder.iterdir()] == [".lock"]:
+                (folder / ".lock").unlink()  # while it is held: no other process can have it
+        lock.release()
+
+
+def holder_file(folder: Path) -> Path:
+    """Where a folder's holder is described."""
+    return folder / ".lock.json"
+
+
+class Holder(TypedDict):
+    """Who has a folder."""
+
+    host: str
+    process: int
+    since: str
+    token: str
+
+
+def read_holder(folder: Path) -> Holder:
+    """Who has a folder, if anybody has.
+
+    Raises:
+        OSError: nobody has.
+        ValueError: what says so is damaged.
+    """
+    holder: Holder = read_json(holder_file(folder), Holder)
+    return holder
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = read_holder(folder)
+    except (OSError, ValueError):  # it has only just begun
+        return "another process"
+    return f"process {holder['process']} on {holder['host']} since {holder['since']}"
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON."""
+    with replace_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

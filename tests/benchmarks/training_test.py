@@ -1,0 +1,73 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samplernn_jax.benchmarks import training as benchmark
+from samplernn_jax.config import DataConfig, ExperimentConfig, OptimizerConfig
+from samplernn_jax.data.segments import Segment
+from samplernn_jax.models.interface import initial_carry
+from samplernn_jax.training.step import segment_bits
+from tests.tiny_models import GRID, TINY, TINY_WAVENET, random_params, random_tokens
+
+
+def dot_flop(jaxpr, times=1):
+    """FLOP of all matrix products of a program, those of a loop as often as it runs."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "cond":  # sums of rows, which some platforms multiply
+            continue
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            depth = int(np.prod([shape[axis] for axis in contracted]))
+            total += 2 * times * depth * int(np.prod(equation.outvars[0].aval.shape))
+        inside = times * equation.params.get("length", 1)
+        for value in equation.params.values():
+            for inner in jax.tree.leaves(value, is_leaf=lambda x: hasattr(x, "eqns")):
+                if hasattr(inner, "jaxpr"):
+                    inner = inner.jaxpr
+                if hasattr(inner, "eqns"):
+                    total += dot_flop(inner, inside)
+    return total
+
+
+@pytest.mark.parametrize("name", [name for name in GRID if name != "independent"])
+def test_the_formula_counts_the_products_of_forward_and_backward(name):
+    config, batch, num_frames = GRID[name], 3, 2
+    params = random_params(config)
+    tokens = random_tokens(config, batch, num_frames)
+    targets = num_frames * config.top_frame_size
+    segment = Segment(
+        np.asarray(tokens), np.ones((batch, targets), bool), np.zeros((batch, num_frames), bool)
+    )
+    carry = initial_carry(config, params, batch)
+
+    def bits(params):
+        return segment_bits(config, params, carry, segment)[0].total
+
+    program = jax.make_jaxpr(jax.grad(bits))(params)
+    samples = batch * targets
+    assert benchmark.flop_per_sample(config, samples) * samples == pytest.approx(
+        dot_flop(program.jaxpr)
+    )
+
+
+@pytest.mark.slow
+def test_a_measurement_says_what_was_measured():
+    config = ExperimentConfig(
+        model=TINY,
+        data=DataConfig(path="random", batch_size=8, seq_len=16),
+        optimizer=OptimizerConfig(),
+    )
+    result = benchmark.measure(config, seconds=0.01)
+    assert result["samples_per_s"] == pytest.approx(128 / result["seconds_per_step"])
+    assert result["ratio"] == pytest.approx(result["flop_per_s"] / result["matmul_flop_per_s"])
+    assert result["memory_bytes"] > 0
+    assert jnp.isfinite(result["compile_s"])
+
+
+def test_a_wavenet_is_refused():
+    config = ExperimentConfig(model=TINY_WAVENET, data=DataConfig(path="random", batch_size=8))
+    with pytest.raises(ValueError, match="must be 'samplernn'"):
+        benchmark.measure(config, seconds=0.01)
