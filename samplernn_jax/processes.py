@@ -117,9 +117,10 @@ def text_from_first_process(text: str) -> str:
     return multihost_utils.broadcast_one_to_all(padded).tobytes().decode()
 
 
-def of_each_process(value: int) -> list[int]:
-    """What each process has, a number of 32 bits, in their order."""
-    return [int(x) for x in multihost_utils.process_allgather(np.array([value], np.int32)).ravel()]
+def processes_without(condition: bool) -> list[int]:
+    """The numbers of the processes in which a condition does not hold, the same in all of them."""
+    holds = multihost_utils.process_allgather(np.array([condition], np.int32)).ravel()
+    return [int(number) for number in np.flatnonzero(holds == 0)]
 
 
 def leave() -> None:

@@ -14,17 +14,17 @@ from pydantic import Field
 
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
-from samplernn_jax.parsing import build, parse_json, read_json, typed
+from samplernn_jax.parsing import build, parse_json, typed
 from samplernn_jax.preparation import facts, report
 from samplernn_jax.preparation.named import recipes
 from samplernn_jax.preparation.staging import _staged_before
-from samplernn_jax.runs.checkpoint import _damaged_files
+from samplernn_jax.runs import integrity
+from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import check_replaceable
 from samplernn_jax.sampling.schedules import points, read_schedules
-from samplernn_jax.storage import write_json
-from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.storage import read_json, write_json
 from tests.tiny_models import TINY, random_params
 from tests.training.runs import make_dataset
 
@@ -193,7 +193,7 @@ def read_schedule(path):
 
 
 def read_checksums(path):
-    [*_damaged_files(path.parent)]
+    [*integrity.damaged_files(path.parent)]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from typing_extensions import TypedDict
 
 from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.parsing import read_array, read_json, typed
+from samplernn_jax.parsing import read_array, typed
 from samplernn_jax.quantization import pcm16_table
-from samplernn_jax.storage import checksum
+from samplernn_jax.storage import checksum, read_json
 
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = 2

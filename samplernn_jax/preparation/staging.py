@@ -18,11 +18,11 @@ from pydantic import FiniteFloat
 
 from samplernn_jax import audio
 from samplernn_jax.audio import Waveform
-from samplernn_jax.parsing import build, read_json
+from samplernn_jax.parsing import build
 from samplernn_jax.preparation.meter import Meter
 from samplernn_jax.preparation.recordings import Recording
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.storage import replace_file, write_json
+from samplernn_jax.storage import read_json, replace_file, write_json
 
 _Fact = str | int | FiniteFloat
 

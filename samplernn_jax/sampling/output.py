@@ -16,9 +16,9 @@ from typing_extensions import TypedDict
 
 from samplernn_jax import audio, plots
 from samplernn_jax.checks import require
-from samplernn_jax.parsing import read_json
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Stream
+from samplernn_jax.storage import read_json
 
 _PICTURE_S = 60.0
 """So much of the beginning is drawn."""

@@ -10,7 +10,7 @@ from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.evaluation.baselines import Baselines
 from samplernn_jax.quantization import decode
-from samplernn_jax.training.metrics import Entry
+from samplernn_jax.runs.metrics import Entry
 
 _STUCK_BITS = 0.05
 """A model that is closer than this to the histogram knows nothing of the order of samples."""

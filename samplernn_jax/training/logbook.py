@@ -13,11 +13,11 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.evaluation.baselines import baselines, bigram_counts
 from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.plots import learning_curve
+from samplernn_jax.runs.metrics import MetricsWriter, read_metrics
 from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
 from samplernn_jax.training import health
-from samplernn_jax.training.metrics import MetricsWriter, read_metrics
 
 Report = Callable[[str], None]
 

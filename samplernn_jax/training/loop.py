@@ -5,7 +5,6 @@ import dataclasses
 import errno
 import itertools
 import math
-import shutil
 import time
 from collections.abc import Generator, Iterator
 from typing import NoReturn
@@ -24,13 +23,15 @@ from samplernn_jax.interruption import Interrupted, Request, Standing
 from samplernn_jax.models.interface import init_params, initial_carry
 from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.processes import from_first_process, is_first_process
-from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints, Position
+from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints
 from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sizes import checkpoint_bytes, describe_bytes
+from samplernn_jax.storage import free_bytes
 from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.logbook import Logbook, Report
-from samplernn_jax.training.metrics import Window
+from samplernn_jax.training.position import Position, from_checkpoint, to_checkpoint
 from samplernn_jax.training.step import init_state, map_train_step
+from samplernn_jax.training.window import Window
 
 _TIMED_CALLS = range(1, 3)
 """The calls of the step from which it is told how long an epoch takes; the first one warms up."""
@@ -45,7 +46,9 @@ def _start(
     num_rows = len(rows_of_process(mesh, config.data.batch_size))
     carry = initial_carry(config.model, state.params, num_rows)
     fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
-    return fresh if step is None else checkpoints.restore(fresh, step)
+    if step is None:
+        return fresh
+    return from_checkpoint(checkpoints.restore(to_checkpoint(fresh), step), fresh)
 
 
 def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
@@ -192,7 +195,7 @@ class Trainer:
             if is_due or is_stopping or step % config.log_every == 0:
                 self._log(step, wait=is_due or is_stopping)
             if is_due or is_stopping:
-                self.checkpoints.save(position)
+                self.checkpoints.save(step, to_checkpoint(position))
                 self.standing.saved_step = step
             if is_stopping:
                 self._interrupt(step)
@@ -298,7 +301,7 @@ class Trainer:
 def _check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
     """Raises ValueError where there is no room for the first checkpoint."""
     needed = checkpoint_bytes(config)
-    free = int(from_first_process(float(shutil.disk_usage(workdir.path).free)))
+    free = int(from_first_process(float(free_bytes(workdir.path))))
     if needed > free:
         raise ValueError(
             f"workdir={workdir.path}: must have room for a checkpoint, which takes about "

@@ -15,12 +15,13 @@ import jax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from samplernn_jax.benchmarks.sampling import live_samples_per_s
+from samplernn_jax import hardware
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.evaluation.validation import compile_eval_step
-from samplernn_jax.models.interface import abstract_params
+from samplernn_jax.models.interface import abstract_params, init_params
 from samplernn_jax.processes import from_first_process
+from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.plan import Cost
@@ -28,6 +29,8 @@ from samplernn_jax.training.step import init_state, map_train_step
 
 _BUDGET_S = 50.0
 """For measuring steps; with the sampler and the start of the command it makes about a minute."""
+
+_LIVE_BLOCK_S = 0.02
 
 _FACTORS = (0.25, 0.5, 1, 2, 4)
 _FIRST_PART = 8
@@ -88,6 +91,15 @@ def measure(config: ExperimentConfig, mesh: Mesh) -> Measurement | None:
             raise
         return None
     return Measurement(cost, call_s / config.parallel.steps_per_call)
+
+
+def live_samples_per_s(config: ArchitectureConfig, sample_rate_hz: int) -> float:
+    """How fast one sequence is streamed from a model with random parameters, in a second or so."""
+    generator = Generator(config, init_params(config, jax.random.key(0)), sample_rate_hz)
+    block_s = max(_LIVE_BLOCK_S, 1 / sample_rate_hz)
+    stream = generator.stream(jax.random.key(0), 1, block_s)
+    seconds_per_block = hardware.seconds_per_call(lambda _: next(stream), None, seconds=1.0)
+    return generator.num_samples("block_s", block_s) / seconds_per_block
 
 
 def table(

@@ -17,13 +17,19 @@ from samplernn_jax.interruption import Request
 from samplernn_jax.preparation import synthetic
 from samplernn_jax.preparation.build import build_dataset
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
-from samplernn_jax.runs.checkpoint import Checkpoints, recover
+from samplernn_jax.processes import (
+    is_first_process,
+    processes_without,
+    text_from_first_process,
+    wait_for_all,
+)
+from samplernn_jax.runs.checkpoint import Checkpoints
 from samplernn_jax.runs.claim import claimed
+from samplernn_jax.runs.integrity import recover
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.output import check_size
 from samplernn_jax.sizes import check_generation, check_training
-from samplernn_jax.storage import check_folder
+from samplernn_jax.storage import check_folder, exists
 from samplernn_jax.training import plan, plan_table
 from samplernn_jax.training.logbook import Report
 from samplernn_jax.training.loop import Trainer
@@ -96,12 +102,11 @@ def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report
 
 
 def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
-    digests = of_each_process(int(dataset.digest[:7], 16))
-    other = [str(number) for number, digest in enumerate(digests) if digest != digests[0]]
-    if other:
+    others = processes_without(dataset.digest == text_from_first_process(dataset.digest))
+    if others:
         raise ValueError(
             f"data.path={path}: must be the same dataset for all processes, but process "
-            f"{', '.join(other)} has another than process 0"
+            f"{', '.join(map(str, others))} has another than process 0"
         )
 
 
@@ -153,7 +158,7 @@ def _with_what_is_validated(
 
 def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
     """Makes the corpus that a run without recordings has, if it is not there."""
-    if path.exists():
+    if exists(path):
         return
     report(f"Synthesising {config.data.synthetic_minutes:g} minutes of plucked strings.")
     build_dataset(

@@ -26,13 +26,13 @@ from typing_extensions import TypedDict
 from samplernn_jax import audio
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.data.legacy import shuffled
-from samplernn_jax.parsing import read_json
 from samplernn_jax.preparation import recordings
 from samplernn_jax.preparation.named.archives import extract
 from samplernn_jax.preparation.named.download import download
 from samplernn_jax.preparation.recordings import Found, Recording
 from samplernn_jax.preparation.settings import BuildSettings
 from samplernn_jax.preparation.staging import Progress
+from samplernn_jax.storage import read_json
 
 _ARCHIVE_ORG = "https://archive.org"
 _HUGGING_FACE = "https://huggingface.co/datasets/krandiash"
