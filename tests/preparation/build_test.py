@@ -450,7 +450,7 @@ def messages(path, *waveforms, rate=RATE, **changes):
 def test_data_that_cannot_work_is_warned_of(tmp_path):
     fine = messages(tmp_path / "fine", noise(RATE * 601))
     assert fine == ""
-    assert "There are 0.5 minutes of audio" in messages(tmp_path / "short", noise(RATE * 30))
+    assert "The dataset holds 30 s of audio" in messages(tmp_path / "short", noise(RATE * 30))
     clipped = np.clip(noise(RATE * 30, peak=3.0), -1, 1)
     assert build(of(clipped), tmp_path / "share")["audio"]["clipped"] > 0.002
     assert "1 of 1 recordings are clipped, the worst is 0" in messages(tmp_path / "c", clipped)
