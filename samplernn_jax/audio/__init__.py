@@ -1,5 +1,6 @@
 """Reading and writing audio: float32 in [-1, 1], piece by piece, so that memory stays flat."""
 
+from samplernn_jax.audio.pcm import from_pcm16, to_pcm16, to_pcm24
 from samplernn_jax.audio.reading import (
     beginning,
     extensions,
@@ -35,12 +36,15 @@ __all__ = [
     "beginning",
     "bytes_per_sample",
     "extensions",
+    "from_pcm16",
     "listen",
     "open_stream",
     "read",
     "read_whole",
     "resampled",
     "suffix",
+    "to_pcm16",
+    "to_pcm24",
     "write",
     "write_loudest",
     "writer",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from samplernn_jax.audio.pcm import to_pcm16, to_pcm24
 from samplernn_jax.audio.stream import DamagedError, Frames, Stream, Waveform
 from samplernn_jax.storage import replace_file
 
@@ -36,6 +37,13 @@ ENCODINGS = {
     "flac": ("FLAC", "PCM_16"),
 }
 """What files are written as: libsndfile's names of the format and of the samples in it."""
+
+_SAMPLES: dict[str, Callable[[Waveform], np.ndarray]] = {
+    "PCM_16": to_pcm16,
+    "PCM_24": lambda waveform: to_pcm24(waveform) << 8,  # libsndfile takes the upper 24 of 32 bits
+    "FLOAT": np.asarray,
+}
+"""The samples of amplitudes, by libsndfile's name; left to itself it would floor."""
 
 
 class NotReadError(ValueError):
@@ -189,7 +197,7 @@ def writer(
 
         def write_block(waveform: Waveform) -> None:
             with _named(path):
-                file.write(waveform)
+                file.write(_SAMPLES[subtype](waveform))
 
         try:
             yield write_block

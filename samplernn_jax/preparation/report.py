@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from samplernn_jax import plots
+from samplernn_jax.audio import from_pcm16
 from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
 from samplernn_jax.preparation.facts import Facts
 from samplernn_jax.units import DB_PER_BIT, decibels, describe_duration
@@ -155,7 +156,7 @@ def picture(path: Path, dataset: Dataset) -> None:
         raise TypeError(f"{type(split).__name__} has no waveform to draw")
     numbers = np.linspace(0, split.num_clips - 1, min(_PICTURED_CLIPS, split.num_clips)).astype(int)
     clips = {
-        f"train, clip {number}": split.read(number, 0, int(split.lengths[number])) / 2**15
+        f"train, clip {number}": from_pcm16(split.read(number, 0, int(split.lengths[number])))
         for number in numbers.tolist()
     }
     plots.clips(path, clips, dataset.sample_rate_hz)
