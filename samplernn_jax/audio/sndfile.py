@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from samplernn_jax.audio.pcm import to_pcm16, to_pcm24
-from samplernn_jax.audio.stream import DamagedError, Frames, Stream, Waveform
+from samplernn_jax.audio.recording import DamagedError, Frames, OpenRecording, Waveform
 from samplernn_jax.storage import replace_file
 
 _BLOCK_FRAMES = 2**18
@@ -57,7 +57,7 @@ def extensions() -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[Stream]:
+def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[OpenRecording]:
     """Opens a file of any format that libsndfile reads, but MPEG.
 
     Args:
@@ -78,7 +78,7 @@ def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[
             except soundfile.LibsndfileError as error:
                 raise DamagedError(f"is damaged ({error.error_string})") from error
         blocks = _blocks(file, start, num_frames)
-        yield Stream(file.samplerate, file.channels, blocks, _promised_frames(file), start)
+        yield OpenRecording(file.samplerate, file.channels, blocks, _promised_frames(file), start)
 
 
 def _is_mpeg(raw: io.FileIO) -> bool:
