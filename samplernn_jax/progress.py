@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from samplernn_jax.processes import is_first_process
+from samplernn_jax.units import clock_time
 
 _BAR_AFTER_S = 2.0
 """What is over sooner needs no bar."""
@@ -60,7 +61,7 @@ class Progress:
         left_s = (now - self._began) * (self._total - self._done) / max(self._done, 1)
         print(
             f"{self._what}: {self._done:,} of {self._total:,} {self._unit} "
-            f"({self._done / self._total:.0%}), {tqdm.format_interval(left_s)} left",
+            f"({self._done / self._total:.0%}), {clock_time(left_s)} left",
             file=sys.stderr,
             flush=True,
         )

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from samplernn_jax.audio import SUSPICIOUS_DB
-from samplernn_jax.preparation.decibels import DB_PER_BIT, db
 from samplernn_jax.preparation.leveling import Leveled
 from samplernn_jax.preparation.likeness import unlike
 from samplernn_jax.preparation.settings import BuildSettings
 from samplernn_jax.preparation.splits import Clip
 from samplernn_jax.preparation.staging import Staged
+from samplernn_jax.units import DB_PER_BIT, decibels, describe_duration
 
 _ENOUGH_S = 600
 _OFFSET = 0.01
@@ -49,8 +49,8 @@ def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
     kept_s = sum(s["num_samples"] for s in info["splits"].values()) / settings.sample_rate_hz
     if kept_s < _ENOUGH_S:
         yield (
-            f"There are {kept_s / 60:.1f} minutes of audio; under about 10 a model learns them by "
-            "heart or nothing at all, an hour or more is better."
+            f"The dataset holds {describe_duration(kept_s)} of audio; from less than about 10 "
+            "minutes a model memorizes it or learns nothing. An hour or more is better."
         )
     if audio["silence_s"] > audio["read_s"] / 2:
         yield (
@@ -81,9 +81,9 @@ def _of_levels(
         yield (
             f"{len(clicks)} of {len(used)} recordings have peaks far above all the rest of them, "
             f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level"
-            f"{clipped}. Listen whether they are clicks of a damaged file; if not, --gain=none "
-            "keeps all amplitudes as they are."
+            f"({decibels(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the "
+            f"level{clipped}. Listen whether they are clicks of a damaged file; if not, "
+            "--gain=none keeps all amplitudes as they are."
         )
     loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
     if loud:
@@ -91,19 +91,19 @@ def _of_levels(
         yield (
             f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
             f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
+            f"({decibels(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
             "further than the others, which would be quiet otherwise. Leave out what does not "
             "belong to the rest."
         )
-    faint = [r for r in used if db(r.gain) > _HIGH_GAIN_DB]
+    faint = [r for r in used if decibels(r.gain) > _HIGH_GAIN_DB]
     if faint:
         worst = max(faint, key=lambda r: r.gain)
-        bits = max(0.0, 16 - db(worst.gain) / DB_PER_BIT)
+        bits = max(0.0, 16 - decibels(worst.gain) / DB_PER_BIT)
         yield (
             f"{len(faint)} of {len(used)} recordings are very quiet, the worst is "
-            f"{worst.staged.name} (gain {db(worst.gain):.0f} dB): if it has 16 bits, its sound "
-            f"takes {bits:.0f} of them, and most of what is left is noise of their rounding, which "
-            "the model will learn. Record it louder, or with 24 bits."
+            f"{worst.staged.name} (gain {decibels(worst.gain):.0f} dB): if it has 16 bits, its "
+            f"sound takes {bits:.0f} of them, and most of what is left is noise of their rounding, "
+            "which the model will learn. Record it louder, or with 24 bits."
         )
 
 

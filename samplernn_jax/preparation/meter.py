@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from samplernn_jax.audio import Balance, Frames, Waveform
+from samplernn_jax.audio import Balance, Frames, Waveform, power_spectrogram
 
 _WINDOW_S = 0.02
 _QUANTILE = 0.99
@@ -17,10 +17,10 @@ _SOUNDING = 1e-3
 ABSURD_PEAK = 8.0
 """18 dB over full scale: no sound of floats, but integers that were not scaled, or damage."""
 
-_FFT_SIZE = 1024
+_FFT_LEN = 1024
 _FFT_EVERY = 8  # a spectrum of every eighth stretch is enough to find the bandwidth
 _NOTHING_DB = -90.0  # below the loudest frequency
-_BAND_EDGES = np.unique(np.geomspace(1, _FFT_SIZE // 2 + 1, 14).round().astype(int))
+_BAND_EDGES = np.unique(np.geomspace(1, _FFT_LEN // 2 + 1, 14).round().astype(int))
 _LOWEST_DB = -60.0
 
 _CLIPPED = 0.98
@@ -71,7 +71,7 @@ class Meter:
         self._window = max(1, round(_WINDOW_S * sample_rate_hz))
         self._rest = np.zeros(0, np.float32)
         self._windows: list[Float64[np.ndarray, "5 _"]] = []
-        self._power = np.zeros(_FFT_SIZE // 2 + 1)
+        self._power = np.zeros(_FFT_LEN // 2 + 1)
         self._num_values, self._num_clipped = 0, 0
         self._digest = hashlib.blake2b(digest_size=16)
 
@@ -129,7 +129,7 @@ class Meter:
         power = self._power[1:]  # the mean is no frequency
         heard = np.flatnonzero(power > power.max() * 10 ** (_NOTHING_DB / 10))
         highest = int(heard[-1]) + 1 if len(heard) else 0
-        return highest * self._sample_rate_hz / _FFT_SIZE
+        return highest * self._sample_rate_hz / _FFT_LEN
 
 
 def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
@@ -148,10 +148,8 @@ def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
 
 def _power_spectrum(block: Waveform) -> Float64[np.ndarray, " bins"]:
     """The summed power of some stretches of a block; of the whole block if it is short."""
-    size = min(_FFT_SIZE, len(block))
-    frames = block[: len(block) // size * size].reshape(-1, size)[::_FFT_EVERY]
-    windowed = frames.astype(np.float64) * np.hanning(size + 2)[None, 1:-1]
-    return np.square(np.abs(np.fft.rfft(windowed, _FFT_SIZE))).sum(axis=0)
+    size = min(_FFT_LEN, len(block))
+    return power_spectrogram(block, size, _FFT_EVERY * size, _FFT_LEN).sum(axis=0)
 
 
 def _bands(power: Float64[np.ndarray, " bins"]) -> list[float]:

@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Recording(NamedTuple):
     """
 
     name: str
-    open: Callable[[], AbstractContextManager[audio.Stream]]
+    open: audio.Opener
     fingerprint: str = ""
     split: str | None = None
 
@@ -47,7 +47,9 @@ class Found(NamedTuple):
 def of_waveform(name: str, waveform: audio.Waveform, sample_rate_hz: int) -> Recording:
     """A recording in memory."""
     blocks = [waveform[:, None]]
-    return Recording(name, lambda: nullcontext(audio.Stream(sample_rate_hz, 1, iter(blocks))))
+    return Recording(
+        name, lambda: nullcontext(audio.OpenRecording(sample_rate_hz, 1, iter(blocks)))
+    )
 
 
 def of_file(name: str, path: Path, split: str | None = None) -> Recording:
@@ -61,7 +63,7 @@ def of_file(name: str, path: Path, split: str | None = None) -> Recording:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no file but a device or pipe")
     fingerprint = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    return Recording(name, partial(audio.open_stream, path), fingerprint, split)
+    return Recording(name, partial(audio.open_recording, path), fingerprint, split)
 
 
 def find(inputs: Sequence[Path], leave_out: Path) -> Found:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from samplernn_jax import plots
+from samplernn_jax.audio import from_pcm16
 from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
-from samplernn_jax.preparation.decibels import DB_PER_BIT, db
 from samplernn_jax.preparation.facts import Facts
+from samplernn_jax.units import DB_PER_BIT, decibels, describe_duration
 
 _MAX_LISTED = 20
 _MAX_NAMED = 20
@@ -39,12 +40,12 @@ def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
 def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
     rate = info["sample_rate_hz"]
     how = {"recording": "whole recordings", "clip": "single clips", "given": "as given"}
-    yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>12}"
+    yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>14}"
     for name in SPLITS:
         split = info["splits"][name]
         seconds = split["num_samples"] / rate
         yield (
-            f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{duration(seconds):>12}"
+            f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{describe_duration(seconds):>14}"
         )
     yield f"Held out: {how[info['split_by']]}."
     for split in SPLITS[1:]:
@@ -71,8 +72,11 @@ def _content(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]
         f"clipped          {audio['clipped']:.4%} in the recordings, {audio['over']:.4%} of the "
         "samples here"
     )
-    yield f"silence left out {duration(audio['silence_s'])} of {duration(audio['read_s'])}"
-    yield f"short clips      {duration(audio['short_s'])} left out"
+    read, silence, short = (
+        describe_duration(audio[name]) for name in ("read_s", "silence_s", "short_s")
+    )
+    yield f"silence left out {silence} of {read}"
+    yield f"short clips      {short} left out"
     yield (
         f"recordings       {info['num_recordings']:,} went in, {len(info['rejected']):,} were "
         f"passed over, {len(info['damaged']):,} end early; {info['num_ignored']:,} other files"
@@ -123,7 +127,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     known = [recording for recording in recordings if recording.rms is not None]
     if not known:
         return "loudness         of each recording is not known, as the dataset is older than that"
-    levels = np.array([db(r.gain * (r.rms or 0.0)) for r in known])
+    levels = np.array([decibels(r.gain * (r.rms or 0.0)) for r in known])
     median = np.median(levels)
     usual = max(_OUTSTANDING_DB, 3 * 1.4826 * float(np.median(np.abs(levels - median))))
     lines = [
@@ -133,7 +137,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     marks = [""] * len(known)
     for number, recording in enumerate(known):
         if info["gain"] is not None and recording.gain < info["gain"]:
-            lowered_db = db(info["gain"] / recording.gain)
+            lowered_db = decibels(info["gain"] / recording.gain)
             marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
         elif abs(levels[number] - median) >= usual:
             marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
@@ -152,20 +156,11 @@ def picture(path: Path, dataset: Dataset) -> None:
         raise TypeError(f"{type(split).__name__} has no waveform to draw")
     numbers = np.linspace(0, split.num_clips - 1, min(_PICTURED_CLIPS, split.num_clips)).astype(int)
     clips = {
-        f"train, clip {number}": split.read(number, 0, int(split.lengths[number])) / 2**15
+        f"train, clip {number}": from_pcm16(split.read(number, 0, int(split.lengths[number])))
         for number in numbers.tolist()
     }
     plots.clips(path, clips, dataset.sample_rate_hz)
 
 
-def duration(seconds: float) -> str:
-    """Such as "1:02:03" or "4.5 s"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def _shown(amplitude: float) -> str:
-    return f"{round(db(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0
+    return f"{round(decibels(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0

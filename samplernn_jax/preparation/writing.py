@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from samplernn_jax.audio import Waveform
+from samplernn_jax.audio import Waveform, to_pcm16
 from samplernn_jax.data.dataset import lengths_file, shard_file
 from samplernn_jax.preparation.splits import Clip
 from samplernn_jax.storage import checksum
 
-_SCALE = 2**15  # as `quantization` reads them, so that -1 has its token; 1 itself is clipped
+_FULL_SCALE = 2**15
+_OVER = 1 + 2**-16  # what is clipped by more than half a step
 _SHARD_SAMPLES = 2**29  # 1 GiB
 NUM_BANDS = 16
 
@@ -31,21 +32,21 @@ class Levels:
         self._peak = 0
         self._num_over = 0
 
-    def add(self, scaled: Waveform, pcm: np.ndarray) -> None:
+    def add(self, waveform: Waveform, pcm: np.ndarray) -> None:
         """Takes a clip into account, before and after it was rounded."""
         size = np.abs(pcm.astype(np.int32))
         bands = np.minimum(np.frexp(size)[1], NUM_BANDS - 1)
         self.bands += np.bincount(bands, minlength=NUM_BANDS)
         self._power += float(np.square(size, dtype=np.float64).sum())
         self._peak = max(self._peak, int(size.max()))
-        self._num_over += int(np.count_nonzero(np.abs(scaled) > _SCALE + 0.5))
+        self._num_over += int(np.count_nonzero(np.abs(waveform) > _OVER))
 
     def facts(self) -> dict[str, Any]:
         """In terms of full scale; "over" is the fraction that did not fit into 16 bits."""
         num_samples = int(self.bands.sum())
         return {
-            "peak": self._peak / _SCALE,
-            "rms": math.sqrt(self._power / num_samples) / _SCALE,
+            "peak": self._peak / _FULL_SCALE,
+            "rms": math.sqrt(self._power / num_samples) / _FULL_SCALE,
             "over": self._num_over / num_samples,
             "bands": self.bands.tolist(),
         }
@@ -82,10 +83,9 @@ def write_split(
         file = shard_file(folder, name, number)
         with file.open("wb") as stream:
             for clip in clip_numbers.tolist():
-                with np.errstate(over="ignore"):  # what is garbage in a file may be that large
-                    scaled = read(clips[clip]) * np.float32(_SCALE)
-                pcm = np.rint(scaled).clip(-_SCALE, _SCALE - 1).astype("<i2")
-                levels.add(scaled, pcm)
+                waveform = read(clips[clip])
+                pcm = to_pcm16(waveform)
+                levels.add(waveform, pcm)
                 stream.write(pcm.tobytes())
         num_samples = int(lengths[clip_numbers].sum())
         shards.append({"file": file.name, "num_samples": num_samples, "sha256": checksum(file)})

@@ -18,6 +18,7 @@ from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
 from samplernn_jax.training import health
+from samplernn_jax.units import clock_time
 
 Report = Callable[[str], None]
 
@@ -82,7 +83,7 @@ class Logbook:
         best = min((e for e in entries if "valid_bits" in e), key=lambda e: e["valid_bits"])
         speed = ""
         if "steps_per_s" in values:
-            left = tqdm.format_interval((self._last_step - step) / values["steps_per_s"])
+            left = clock_time((self._last_step - step) / values["steps_per_s"])
             speed = f", {values['samples_per_s']:,.0f} samples/s, {left} left"
         told = f"{valid_bits:.3f} bits per sample in validation"
         if "train_bits" in values:  # else it is an imported model that is not trained yet

@@ -25,13 +25,14 @@ from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.processes import from_first_process, is_first_process
 from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints
 from samplernn_jax.runs.workdir import Workdir
-from samplernn_jax.sizes import checkpoint_bytes, describe_bytes
+from samplernn_jax.sizes import checkpoint_bytes
 from samplernn_jax.storage import free_bytes
 from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.logbook import Logbook, Report
 from samplernn_jax.training.position import Position, from_checkpoint, to_checkpoint
 from samplernn_jax.training.step import init_state, map_train_step
 from samplernn_jax.training.window import Window
+from samplernn_jax.units import describe_bytes
 
 _TIMED_CALLS = range(1, 3)
 """The calls of the step from which it is told how long an epoch takes; the first one warms up."""

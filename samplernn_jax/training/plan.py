@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from samplernn_jax.config import ExperimentConfig, Products
 from samplernn_jax.data.dataset import Dataset
@@ -26,9 +25,9 @@ from samplernn_jax.devices import (
 )
 from samplernn_jax.models.interface import abstract_params, init_params, initial_carry
 from samplernn_jax.models.samplernn.module import Params
-from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import stopping
 from samplernn_jax.training.step import init_state
+from samplernn_jax.units import clock_time, describe_bytes, describe_duration
 
 
 class Cost(NamedTuple):
@@ -174,16 +173,16 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
         f"{sum(tiers.values()):,} parameters ({sizes}) on {mesh.size} {jax.default_backend()} "
         f"device(s){processes}; matrix products in {describe_products(config.model.products)}."
     )
-    minutes = {
-        name: dataset.splits[name].num_samples / dataset.sample_rate_hz / 60
+    seconds = {
+        name: dataset.splits[name].num_samples / dataset.sample_rate_hz
         for name in ("train", "valid")
     }
     per_epoch = stopping.steps_per_epoch(config.data, dataset)
     last = stopping.last_step(config, dataset)
     yield (
-        f"{_duration(minutes['train'])} of audio at {dataset.sample_rate_hz} Hz to train on, "
-        f"{_duration(minutes['valid'])} to validate; {per_epoch:.0f} steps per epoch, and "
-        f"{last:,} steps are {last / per_epoch:.3g} epochs."
+        f"{describe_duration(seconds['train'])} of audio at {dataset.sample_rate_hz} Hz to train "
+        f"on, {describe_duration(seconds['valid'])} to validate; {per_epoch:.0f} steps per epoch, "
+        f"and {last:,} steps are {last / per_epoch:.3g} epochs."
     )
 
 
@@ -209,8 +208,8 @@ def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, fir
     epoch_s = stopping.steps_per_epoch(config.data, dataset) * step_s
     left = stopping.last_step(config, dataset) - first
     return (
-        f"At {step_s:.3g} s per step an epoch takes {tqdm.format_interval(epoch_s)}, and the "
-        f"{left:,} steps to go {tqdm.format_interval(left * step_s)}, without validation."
+        f"At {step_s:.3g} s per step an epoch takes {clock_time(epoch_s)}, and the "
+        f"{left:,} steps to go {clock_time(left * step_s)}, without validation."
     )
 
 
@@ -220,9 +219,3 @@ def count_parameters(params: Params) -> dict[str, int]:
         name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tier))
         for name, tier in params.items()
     }
-
-
-def _duration(minutes: float) -> str:
-    if minutes < 1:
-        return f"{60 * minutes:.3g} s"
-    return f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{minutes:.1f} minutes"

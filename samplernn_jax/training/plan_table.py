@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from samplernn_jax import hardware
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
@@ -22,10 +21,10 @@ from samplernn_jax.evaluation.validation import compile_eval_step
 from samplernn_jax.models.interface import abstract_params, init_params
 from samplernn_jax.processes import from_first_process
 from samplernn_jax.sampling.generator import Generator
-from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.plan import Cost
 from samplernn_jax.training.step import init_state, map_train_step
+from samplernn_jax.units import clock_time, describe_bytes
 
 _BUDGET_S = 50.0
 """For measuring steps; with the sampler and the start of the command it makes about a minute."""
@@ -252,8 +251,8 @@ def _line(row: Row, known: _Known, dataset: Dataset) -> str:
     whole_s = stopping.last_step(row.config, dataset) * row.step_s
     return (
         f"{batch}  {f'{mark}{row.step_s:.3g}':>8}  {f'{mark}{row.samples_per_s:,.0f}':>10}  "
-        f"{per_epoch:11,.0f}  {mark + _duration(per_epoch * row.step_s):>10}  "
-        f"{mark + _duration(whole_s):>12}"
+        f"{per_epoch:11,.0f}  {mark + clock_time(per_epoch * row.step_s):>10}  "
+        f"{mark + clock_time(whole_s):>12}"
     )
 
 
@@ -277,7 +276,7 @@ def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset, mes
     last = stopping.last_step(best.config, dataset)
     return (
         f"Take --config.data.batch_size={best.config.data.batch_size}: {why}; its {last:,} steps "
-        f"take {_duration(last * best.step_s)}, without validation."
+        f"take {clock_time(last * best.step_s)}, without validation."
     )
 
 
@@ -288,8 +287,3 @@ def _whether_it_plays(samples_per_s: float, sample_rate_hz: int) -> str:
         f"generates one sequence at {samples_per_s:,.0f} samples/s, {times:.2g} times real time "
         f"at {sample_rate_hz:,} Hz."
     )
-
-
-def _duration(seconds: float) -> str:
-    days = seconds / 86_400
-    return f"{days:,.0f} days" if days >= 3 else tqdm.format_interval(seconds)

@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 from samplernn_jax import audio
+from samplernn_jax.audio import OpenRecording
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.preparation import facts, recordings, report
@@ -85,7 +86,7 @@ def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
     for seed in range(8):
         garble(whole, garbled, seed=seed)
         peaks.append(0.0)
-        with contextlib.suppress(audio.DamagedError), audio.open_stream(garbled) as stream:
+        with contextlib.suppress(audio.DamagedError), audio.open_recording(garbled) as stream:
             for block in stream.blocks:
                 peaks[-1] = max(peaks[-1], float(np.abs(block).max()))
     assert max(peaks) > 1.0  # which is what set the level
@@ -190,7 +191,8 @@ def test_very_quiet_recordings_are_warned_of(tmp_path):
 def in_stereo(name, left, right):
     frames = np.stack([left, right], axis=1)
     return Recording(
-        name, lambda: contextlib.nullcontext(audio.Stream(RATE, 2, iter(np.split(frames, 4))))
+        name,
+        lambda: contextlib.nullcontext(OpenRecording(RATE, 2, iter(np.split(frames, 4)))),
     )
 
 

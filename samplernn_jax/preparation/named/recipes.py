@@ -196,7 +196,7 @@ def _music(folder: Path, scratch: Path, progress: Progress) -> Found:
         with audio.writer(joined, rate) as write_block:
             for block in _one_after_the_other(found.recordings, rate, progress):
                 write_block(block)
-    with audio.open_stream(joined) as stream:
+    with audio.open_recording(joined) as stream:
         num_clips = stream.num_frames // rate // _MUSIC_CLIP_S - 1
     in_train = num_clips - 2 * _MUSIC_HELD_OUT
     in_batches = in_train // _MUSIC_BATCH * _MUSIC_BATCH
@@ -211,7 +211,7 @@ def _music(folder: Path, scratch: Path, progress: Progress) -> Found:
     clips = [
         Recording(
             clip,
-            partial(audio.open_stream, joined, int(clip[1:]) * clip_len, clip_len),
+            partial(audio.open_recording, joined, int(clip[1:]) * clip_len, clip_len),
             f"{joined.name} {clip}",
             split,
         )
