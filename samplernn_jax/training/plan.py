@@ -1,4 +1,4 @@
-"""What a run takes, found out before it starts: parameters, memory and time."""
+"""The cost of a run, known before it starts: parameters, memory and time."""
 
 import contextlib
 import dataclasses
@@ -34,11 +34,11 @@ class Cost(NamedTuple):
     """What the steps of a run take.
 
     Attributes:
-        training_bytes: on each device in one call of the training step, as XLA plans it: state,
-            carry, segment and what is computed.
-        evaluation_bytes: likewise in the evaluation step, while state and carry of training wait.
-        limit_bytes: what each device has; None where it does not say.
-        compile_s: seconds to compile them.
+        training_bytes: memory on each device in one call of the training step, as XLA plans it:
+            state, carry, segment and temporary values.
+        evaluation_bytes: the same in the evaluation step, while state and carry of training wait.
+        limit_bytes: the memory of each device; None where it is unknown.
+        compile_s: seconds to compile both steps.
     """
 
     training_bytes: int
@@ -48,19 +48,19 @@ class Cost(NamedTuple):
 
     @property
     def memory_bytes(self) -> int:
-        """What each device must have."""
+        """The memory that each device must have."""
         return max(self.training_bytes, self.evaluation_bytes)
 
     @property
     def missing_bytes(self) -> int:
-        """How much each device has too little; 0 where it fits or that is not known."""
+        """The memory that each device lacks; 0 where it has enough or that is unknown."""
         return 0 if self.limit_bytes is None else max(0, self.memory_bytes - self.limit_bytes)
 
 
 def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
     """Compiles the training step and the evaluation step for shapes alone.
 
-    A call with arrays makes use of that under shard_map; under pmap it compiles again.
+    Under shard_map, a later call with arrays uses the compiled step; pmap compiles again.
     """
     batch_size = config.data.batch_size
     params = abstract_params(config.model)
@@ -75,12 +75,12 @@ def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, me
     training = _bytes_of_call(train_step, state, carry, segments)
     evaluation = _bytes_of_call(eval_step, params, carry, segment)
     seconds = time.perf_counter() - began
-    waiting = _num_bytes(state) - _num_bytes(params) + _num_bytes(carry) // mesh.size
+    waiting = num_bytes(state) - num_bytes(params) + num_bytes(carry) // mesh.size
     return Cost(training, evaluation + waiting, memory_of_device(mesh), seconds)
 
 
 def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
-    """Of what one call of the training step takes."""
+    """The shapes of the segments in one call of the training step."""
 
     def of_batch(x: np.ndarray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((config.data.batch_size, *x.shape[1:]), x.dtype)
@@ -89,12 +89,13 @@ def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
 
 
 def _bytes_of_call(step: Step, shared: Any, carry: Any, rows: Any) -> int:
-    """Of a call with such shapes on each device."""
+    """The memory that a call takes on each device."""
     analysis = step.lower(shared, carry, rows).compile().memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
 
-def _num_bytes(shapes: Any) -> int:
+def num_bytes(shapes: Any) -> int:
+    """The bytes of a pytree of arrays or of their shapes."""
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
 
@@ -110,13 +111,13 @@ def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
 
 
 def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
-    """Which settings to change where memory runs out, in training or in evaluation."""
+    """Which settings to change where training or evaluation runs out of memory."""
     lower = f"lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
     if config.parallel.microbatches >= config.data.batch_size // mesh.size:
         return lower
     return (
-        f"raise parallel.microbatches (now {config.parallel.microbatches}), which changes no "
-        f"result, or {lower}"
+        f"raise parallel.microbatches (now {config.parallel.microbatches}), which leaves results "
+        f"unchanged, or {lower}"
     )
 
 
@@ -125,7 +126,7 @@ def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[
     """Says what to do where a device runs out of memory.
 
     Raises:
-        ValueError: it did.
+        ValueError: a device ran out of memory.
     """
     try:
         yield
@@ -139,7 +140,7 @@ def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[
 
 
 def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> float:
-    """How long the second call of the training step takes, on random tokens."""
+    """Seconds of the second call of the training step, on random tokens."""
     rows = rows_of_process(mesh, config.data.batch_size)
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
@@ -152,7 +153,7 @@ def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> 
 
 
 def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
-    """Random tokens in the shape of what one call of the training step takes."""
+    """Random tokens in the shape of the segments in one call of the training step."""
     model, data, at_once = config.model, config.data, config.parallel.steps_per_call
     steps = (num_rows,) if at_once == 1 else (num_rows, at_once)
     rng = np.random.default_rng(config.seed)
@@ -165,7 +166,7 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
 
 
 def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator[str]:
-    """Lines that say what is trained, where and on what."""
+    """Lines about the model, the devices and the data of a run."""
     tiers = count_parameters(abstract_params(config.model))
     sizes = ", ".join(f"{name} {size:,}" for name, size in tiers.items())
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
@@ -187,14 +188,14 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
 
 
 def describe_products(products: Products) -> str:
-    """What matrices are multiplied in."""
+    """The precision of matrix products."""
     if products.dtype == "float32" and products.precision == "default":
         return "float32 as exactly as the device does by default"
     return products.dtype
 
 
 def describe_cost(cost: Cost) -> str:
-    """A line that says what the steps take."""
+    """A line about the memory of the steps."""
     of_all = "" if cost.limit_bytes is None else f" of {describe_bytes(cost.limit_bytes)}"
     return (
         f"A training step takes {describe_bytes(cost.training_bytes)}{of_all} on each device, an "
@@ -204,7 +205,7 @@ def describe_cost(cost: Cost) -> str:
 
 
 def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, first: int) -> str:
-    """A line that says how long an epoch takes, and what is left of the run after step `first`."""
+    """A line about the time of an epoch, and of the rest of the run after step `first`."""
     epoch_s = stopping.steps_per_epoch(config.data, dataset) * step_s
     left = stopping.last_step(config, dataset) - first
     return (
@@ -214,7 +215,7 @@ def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, fir
 
 
 def count_parameters(params: Params) -> dict[str, int]:
-    """How many parameters each tier has (each part of a WaveNet)."""
+    """The number of parameters of each tier, or of each part of a WaveNet."""
     return {
         name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tier))
         for name, tier in params.items()
