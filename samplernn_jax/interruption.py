@@ -1,6 +1,6 @@
 """Stopping a run from outside without losing anything.
 
-Ctrl-C, SIGTERM before a preemption, and the end of the time that a run was given.
+By Ctrl-C, by SIGTERM before a preemption, or at the end of the time that the run was given.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ _STARTED_WITHIN_S = 60.0
 
 
 class Interrupted(Exception):
-    """A run was asked to stop, and saved before it did.
+    """A run was asked to stop, and has saved.
 
     Attributes:
-        exit_code: as a shell gives it to a program that a signal ended; 0 where the time was up.
+        exit_code: that of a program that a signal ended; 0 where the time was up.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -155,7 +155,7 @@ def noticed(request: Request, status: RunStatus | None = None) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # Of several processes jax handles SIGTERM itself.
+    # With several processes, jax handles SIGTERM itself.
     numbers = _SIGNALS if jax.process_count() == 1 else (signal.SIGINT,)
     before = {number: signal.getsignal(number) for number in numbers}
 

@@ -17,7 +17,7 @@ LINE_EVERY_S = 30.0
 
 
 class Progress:
-    """A bar on a terminal, elsewhere a line now and then."""
+    """A bar on a terminal, or a line from time to time elsewhere."""
 
     def __init__(
         self, what: str, total: int, unit: str, clock: Callable[[], float] = time.monotonic

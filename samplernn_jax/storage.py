@@ -210,19 +210,19 @@ def remove_if_empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
-    """Keeps other processes out of a folder as long as the block runs, or until this process dies.
+    """Keeps other processes out of a folder while the block runs, or until this process dies.
 
-    The system gives the lock back, whatever ends the process, on shared file systems too (but for
-    those that have no locks). `holder_file` says beside the lock who has it. In a folder where
-    nothing else is in the end, no lock stays.
+    The system frees the lock however the process ends, also on shared file systems that have locks.
+    A file beside the lock describes the holder, see `holder_file`. A folder that is otherwise empty
+    at the end loses the lock's file too.
 
     Args:
-        folder: an existing one.
+        folder: an existing folder.
         what: what the user calls it, for the message.
-        token: goes into the holder's file, for other processes of the same work to see.
+        token: goes into the holder's file, where other processes of the same run see it.
 
     Raises:
-        ValueError: another process has it; the message says which.
+        ValueError: another process holds the folder; the message says which.
     """
     lock = FileLock(folder / ".lock", timeout=0)
     try:
@@ -243,12 +243,12 @@ def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
 
 
 def holder_file(folder: Path) -> Path:
-    """Where a folder's holder is described."""
+    """The file that describes the holder of a folder."""
     return folder / ".lock.json"
 
 
 class Holder(TypedDict):
-    """Who has a folder."""
+    """The process that holds a folder."""
 
     host: str
     process: int
@@ -257,11 +257,11 @@ class Holder(TypedDict):
 
 
 def read_holder(folder: Path) -> Holder:
-    """Who has a folder, if anybody has.
+    """The holder of a folder.
 
     Raises:
-        OSError: nobody has.
-        ValueError: what says so is damaged.
+        OSError: the folder has none.
+        ValueError: the holder's file is damaged.
     """
     holder: Holder = read_json(holder_file(folder), Holder)
     return holder

@@ -4,7 +4,7 @@ dataset.json            settings, recordings used and rejected, sizes and checks
 recordings.jsonl        facts about each recording that was used
 train.lengths.npy       int64 [num_clips], the samples of each clip
 train.00000.pcm16, ...  shards: whole clips one after the other, int16, little endian
-valid.*, test.*         likewise
+valid.*, test.*         the same of the other splits
 """
 
 import abc

@@ -20,8 +20,7 @@ def write_checksums(checkpoint: Path) -> None:
 def damaged_files(checkpoint: Path) -> Iterator[str]:
     """The files of a checkpoint that are missing or not as they were written.
 
-    A run that was killed before it could write the checksums leaves a checkpoint without any,
-    which is complete all the same.
+    A checkpoint without checksums counts as intact: it was complete before the run was killed.
     """
     file = checkpoint / _CHECKSUMS
     if not storage.exists(file):

@@ -1,8 +1,8 @@
 """The record of a run's validations, a file of its own in the workdir.
 
 It holds all validated steps, also those whose checkpoints were removed, so that no decision based
-on the best of them depends on which checkpoints are on the disk. Of several processes the first one
-writes it, and tells the others what it read.
+on the best of them depends on which checkpoints are on the disk. The first process writes it, and
+sends what it reads to the others.
 """
 
 import json
@@ -36,8 +36,8 @@ def read(workdir: Workdir, inside_checkpoints: Mapping[int, float]) -> Validatio
     """
     inside = {step: bits for step, bits in inside_checkpoints.items() if math.isfinite(bits)}
     recorded = {**inside, **_read_file(workdir)}
-    told = json.loads(text_from_first_process(json.dumps(recorded)))
-    return {int(step): bits for step, bits in told.items()}
+    agreed = json.loads(text_from_first_process(json.dumps(recorded)))
+    return {int(step): bits for step, bits in agreed.items()}
 
 
 def _read_file(workdir: Workdir) -> Validations:

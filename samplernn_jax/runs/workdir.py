@@ -50,8 +50,8 @@ class RunInfo:
         sample_rate_hz: of the audio.
         dataset_digest: of the dataset; "" for an imported model that was not trained here.
         imported: the model was imported, so its shape does not come from a recipe.
-        valid_segments: of a run that began before `train.valid_s` was added: the number of first
-            segments of each row on which it goes on validating; 0 for every other run.
+        valid_segments: in a run that began before `train.valid_s` was added, the number of first
+            segments of each row on which it validates; 0 in every other run.
     """
 
     config: ExperimentConfig

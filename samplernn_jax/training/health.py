@@ -57,8 +57,8 @@ def bits_warnings(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
     if rising and last[-1] > best["valid_bits"] + _RISING_BITS and train_now < train_then:
         warnings.append(
             f"validation has risen from {best['valid_bits']:.3f} bits at step {best['step']} to "
-            f"{last[-1]:.3f} while training fell: the model learns the recordings by heart; more "
-            "of them or a smaller model.dim help, and the best checkpoint is kept"
+            f"{last[-1]:.3f} while training fell: the model memorises the recordings; more of them "
+            "or a smaller model.dim help, and the best checkpoint is kept"
         )
     return warnings
 

@@ -73,13 +73,13 @@ class Logbook:
     def log(self, step: int, values: dict[str, float]) -> None:
         """Records the means over the steps up to `step`."""
         self._writer.scalars(step, values)
-        told = (
+        values_so_far = (
             f"{values.get('train_bits', math.nan):.3f} bits, "
             f"{values.get('samples_per_s', math.nan):,.0f} samples/s"
         )
-        self._bar.set_postfix_str(told)
+        self._bar.set_postfix_str(values_so_far)
         if self._bar.disable and time.monotonic() - self._last_line > LINE_EVERY_S:
-            self._tell(f"step {step}/{self._last_step}: {told}")
+            self._tell(f"step {step}/{self._last_step}: {values_so_far}")
 
     def validated(self, step: int, valid_bits: float) -> None:
         """Records a validation, draws the learning curve, and says how the run is doing."""

@@ -58,7 +58,7 @@ def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
 
 @dataclasses.dataclass
 class Trainer:
-    """The loop itself, and what happens in it now and then."""
+    """The loop, with logging, checkpoints, validation and samples at their steps."""
 
     config: ExperimentConfig
     dataset: Dataset
