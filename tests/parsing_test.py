@@ -15,8 +15,8 @@ from pydantic import Field
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
 from samplernn_jax.parsing import build, parse_json, typed
-from samplernn_jax.preparation import facts, report
-from samplernn_jax.preparation.named import recipes
+from samplernn_jax.preparation import description, facts
+from samplernn_jax.preparation.named.fetching import Listing
 from samplernn_jax.preparation.staging import _staged_before
 from samplernn_jax.runs import integrity
 from samplernn_jax.runs.metrics import read_metrics
@@ -99,9 +99,9 @@ def dataset(folder):
 def describe(path):
     Dataset.open(path)
     info, described = read_info(path, PreparedInfo), facts.read(path)
-    report.table(info, described)
-    report.histogram(info)
-    report.loudness(info, described)
+    description.table(info, described)
+    description.histogram(info)
+    description.loudness(info, described)
 
 
 def test_a_description_of_a_dataset(dataset):
@@ -205,7 +205,7 @@ def read_checksums(path):
         (
             "listing.json",
             {"files": [{"name": "a.ogg", "size": "5", "sha1": "0" * 40}, {"name": "b"}]},
-            lambda path: read_json(path, recipes._Listing),
+            lambda path: read_json(path, Listing),
         ),
         (
             "facts.json",
@@ -352,7 +352,7 @@ def test_how_many_items_a_list_must_have_is_told(limits, value, message):
 def test_what_newer_programs_write_beside_it_stays():
     assert typed(dict[str, int], {"a": 1}, "x") == {"a": 1}
     info = {"files": [{"name": "a", "mtime": "3"}], "server": "x"}
-    assert parse_json(json.dumps(info), recipes._Listing, "x") == info
+    assert parse_json(json.dumps(info), Listing, "x") == info
 
 
 def test_lists_stand_for_tuples_and_whole_numbers_for_others():

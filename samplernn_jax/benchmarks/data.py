@@ -14,8 +14,8 @@ from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import FORMAT_VERSION, SPLITS, Dataset, info_file
 from samplernn_jax.data.segments import prefetch, training_segments
 from samplernn_jax.preparation import synthetic
+from samplernn_jax.preparation.clips import Clip
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.preparation.splits import Clip
 from samplernn_jax.preparation.writing import Levels, write_split
 from samplernn_jax.storage import new_folder, write_json
 from samplernn_jax.units import describe_bytes

@@ -391,7 +391,7 @@ def test_a_dataset_made_otherwise_is_not_touched(folder, tmp_path):
     with pytest.raises(ValueError, match=r"exists already, made with clip_s=0.1, not 0.2; remove"):
         build(find(folder), tmp_path / "d", clip_s=0.2)
     soundfile.write(folder / "new.wav", noise(16000), 16000)
-    with pytest.raises(ValueError, match="exists already, made of other recordings"):
+    with pytest.raises(ValueError, match="exists already, made from other recordings"):
         build(find(folder), tmp_path / "d")
 
 
@@ -410,7 +410,7 @@ def test_another_folder_is_not_touched(tmp_path):
             of(np.zeros(0, np.float32)),
             "no recording can be used; 1 recordings .* such as 0: holds no audio",
         ),
-        (of(noise(1000)), "clip_s=0.1: gives 2 clips to deal, fewer than one for each"),
+        (of(noise(1000)), "clip_s=0.1: gives 2 clips, fewer than one for each"),
     ],
 )
 def test_what_cannot_be_a_dataset_is_refused_and_leaves_nothing(tmp_path, found, message):

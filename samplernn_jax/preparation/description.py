@@ -1,4 +1,4 @@
-"""A dataset in words and pictures: what went in, what did not, and what may be wrong."""
+"""A dataset in words and pictures: its recordings, its audio, and its problems."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,11 +21,11 @@ _PICTURED_CLIPS = 3
 
 
 def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """What a dataset says of itself, for people.
+    """A dataset in words.
 
     Args:
         info: the content of dataset.json.
-        recordings: that of recordings.jsonl.
+        recordings: the content of recordings.jsonl.
     """
     lines = (
         *_splits(info, recordings),
@@ -54,8 +54,8 @@ def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
         yield f"  {split}: {', '.join(names[:_MAX_NAMED])}{more}"
     if info["split_by"] == "clip":
         yield (
-            "So few recordings are split by clip: valid and test come from the recordings that are "
-            "trained on, and flatter the model."
+            "There are too few recordings to hold out whole ones: valid and test come from the "
+            "recordings that are trained on, and flatter the model."
         )
 
 
@@ -101,7 +101,7 @@ def _warnings(info: dict[str, Any]) -> Iterator[str]:
 
 
 def histogram(info: dict[str, Any]) -> str:
-    """How many samples have which amplitude, in steps of 6 dB below full scale."""
+    """The share of samples by amplitude, in steps of 6 dB below full scale."""
     counts = np.array(info["audio"]["bands"])
     lines = ["amplitude   share of the samples"]
     for band in reversed(range(len(counts))):
@@ -114,25 +114,25 @@ def histogram(info: dict[str, Any]) -> str:
 
 
 def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """How loud each recording is after the gain, those that stand out marked.
+    """The level of each recording after the gain; those that stand out are marked.
 
-    One stands out if it is 6 dB or more, and three times the usual difference (the median, scaled
-    to a standard deviation), from the median of all, or if it was turned down alone. Of more
-    than 200 recordings only these are listed; recordings.jsonl has all.
+    A recording stands out if it was turned down alone, or if it differs from the median of all by
+    6 dB or more, and by three times the usual difference (the median one, scaled to a standard
+    deviation). Of more than 200 recordings, only these are listed; recordings.jsonl has all.
 
     Args:
         info: the content of dataset.json.
-        recordings: that of recordings.jsonl.
+        recordings: the content of recordings.jsonl.
     """
     known = [recording for recording in recordings if recording.rms is not None]
     if not known:
-        return "loudness         of each recording is not known, as the dataset is older than that"
+        return "loudness         is unknown, as an older version made the dataset"
     levels = np.array([decibels(r.gain * (r.rms or 0.0)) for r in known])
     median = np.median(levels)
     usual = max(_OUTSTANDING_DB, 3 * 1.4826 * float(np.median(np.abs(levels - median))))
     lines = [
         f"loudness         {median:.1f} dB of full scale (RMS) is the median of the recordings, "
-        f"{levels.min():.1f} the least, {levels.max():.1f} the largest"
+        f"{levels.min():.1f} the lowest, {levels.max():.1f} the highest"
     ]
     marks = [""] * len(known)
     for number, recording in enumerate(known):
@@ -150,7 +150,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
 
 
 def picture(path: Path, dataset: Dataset) -> None:
-    """Draws a few clips of the training split, as waveforms and spectrograms, to a PNG file."""
+    """Draws waveforms and spectrograms of a few training clips to a PNG file."""
     split = dataset.splits["train"]
     if not isinstance(split, PcmSplit):
         raise TypeError(f"{type(split).__name__} has no waveform to draw")
