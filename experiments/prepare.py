@@ -27,9 +27,10 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import cli
-from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
+from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
 from samplernn_jax.preparation import description, facts, recordings
 from samplernn_jax.preparation.build import build_dataset
+from samplernn_jax.preparation.info import PreparedInfo
 from samplernn_jax.preparation.named import catalog
 from samplernn_jax.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
 from samplernn_jax.preparation.staging import OnProgress

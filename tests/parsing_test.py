@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from samplernn_jax.config import ExperimentConfig
-from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
+from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
 from samplernn_jax.parsing import build, parse_json, typed
 from samplernn_jax.preparation import description, facts
+from samplernn_jax.preparation.info import PreparedInfo
 from samplernn_jax.preparation.named.fetching import Listing
 from samplernn_jax.preparation.staging import _staged_before
 from samplernn_jax.runs import integrity

@@ -15,14 +15,13 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Int16, Int32, Int64
-from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 from typing_extensions import TypedDict
 
-from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.parsing import read_array, typed
 from samplernn_jax.quantization import pcm16_table
@@ -66,63 +65,6 @@ class DatasetInfo(TypedDict):
     version: int
     sample_rate_hz: Annotated[int, Field(ge=1, le=_HIGHEST_RATE_HZ)]
     splits: SplitInfos
-
-
-_NotNegative = Annotated[FiniteFloat, Field(ge=0)]
-
-
-def _not_all_zero(counts: list[int]) -> list[int]:
-    require(any(counts), "must not be all zero")
-    return counts
-
-
-class AudioFacts(TypedDict):
-    """The audio in dataset.json; levels are relative to full scale."""
-
-    read_s: _NotNegative
-    silence_s: _NotNegative
-    short_s: _NotNegative
-    clipped: _NotNegative
-    peak: _NotNegative
-    rms: _NotNegative
-    over: _NotNegative
-    bands: Annotated[list[NonNegativeInt], AfterValidator(_not_all_zero)]
-
-
-class Remark(TypedDict):
-    """Why a recording was skipped, or ends early."""
-
-    recording: str
-    reason: str
-
-
-class Note(TypedDict):
-    """Another message of a recording's decoder."""
-
-    recording: str
-    note: str
-
-
-class SettingsInfo(TypedDict):
-    """The settings that a description names."""
-
-    gain: str
-
-
-class PreparedInfo(DatasetInfo):
-    """The fields of dataset.json that describe a dataset and tell it from another."""
-
-    settings: SettingsInfo
-    source_digest: str
-    split_by: Literal["recording", "clip", "given"]
-    gain: FiniteFloat | None
-    audio: AudioFacts
-    num_recordings: NonNegativeInt
-    num_ignored: NonNegativeInt
-    rejected: list[Remark]
-    damaged: list[Remark]
-    notes: NotRequired[list[Note]]
-    warnings: list[str]
 
 
 class Split(abc.ABC):
@@ -264,7 +206,7 @@ def read_info(path: Path, kind: Any = DatasetInfo) -> Any:
 
     Args:
         path: folder of the dataset.
-        kind: the required fields, `DatasetInfo` or `PreparedInfo`; other fields are kept.
+        kind: the required fields, a TypedDict; other fields are kept.
 
     Raises:
         ValueError: the folder is no dataset, or of another version, or a field breaks its rule.

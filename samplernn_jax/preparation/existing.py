@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from samplernn_jax.checks import require
-from samplernn_jax.data.dataset import PreparedInfo, info_file, read_info
+from samplernn_jax.data.dataset import info_file, read_info
+from samplernn_jax.preparation.info import PreparedInfo
 from samplernn_jax.preparation.recordings import Recording
 from samplernn_jax.preparation.settings import BuildSettings
 
