@@ -27,12 +27,13 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import cli
-from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
-from samplernn_jax.preparation import facts, recordings, report
+from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
+from samplernn_jax.preparation import description, facts, recordings
 from samplernn_jax.preparation.build import build_dataset
-from samplernn_jax.preparation.named import recipes
+from samplernn_jax.preparation.info import PreparedInfo
+from samplernn_jax.preparation.named import catalog
 from samplernn_jax.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
-from samplernn_jax.preparation.staging import Progress
+from samplernn_jax.preparation.staging import OnProgress
 from samplernn_jax.storage import check_folder
 
 _DEFAULT = BuildSettings()
@@ -46,9 +47,9 @@ _INPUT = flags.DEFINE_multi_string(
 _DATASET = flags.DEFINE_enum(
     "dataset",
     None,
-    sorted(recipes.DATASETS),
+    sorted(catalog.DATASETS),
     "A dataset that goes by its name. "
-    + " ".join(f"{name}: {it.about} ({it.licence})." for name, it in recipes.DATASETS.items())
+    + " ".join(f"{name}: {it.about} ({it.licence})." for name, it in catalog.DATASETS.items())
     + " It is downloaded unless --input names the folder where it is. Flags that are not given "
     "are set as its users do.",
 )
@@ -148,11 +149,11 @@ def main() -> None:
         found, settings = prepare(output, progress)
         info = build_dataset(found, output, settings, _WORKERS.value, progress)
     print(f"{output} holds")
-    print(report.table(info, facts.read(output)))
+    print(description.table(info, facts.read(output)))
     print(f"Train on it with --config.data.path={output}")
 
 
-def _recordings(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSettings]:
+def _recordings(output: Path, progress: OnProgress) -> tuple[recordings.Found, BuildSettings]:
     """What the user has, and how it is to be prepared."""
     del progress
     given = {name: flags.FLAGS[flag].value for name, flag in _SETTINGS_FLAGS.items()}
@@ -179,10 +180,10 @@ def _path(value: str) -> Path:
     return Path(value).expanduser()
 
 
-def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSettings]:
+def _named(output: Path, progress: OnProgress) -> tuple[recordings.Found, BuildSettings]:
     """A dataset that goes by its name, and how it is prepared where flags do not say otherwise."""
     del output
-    name, dataset = _DATASET.value, recipes.DATASETS[_DATASET.value]
+    name, dataset = _DATASET.value, catalog.DATASETS[_DATASET.value]
     for flag in ("split_by", "valid_list", "test_list"):
         if flags.FLAGS[flag].present:
             raise ValueError(f"{flag}: must be left out with --dataset={name}, which has a split")
@@ -196,16 +197,16 @@ def _named(output: Path, progress: Progress) -> tuple[recordings.Found, BuildSet
     settings = dataclasses.replace(dataset.settings, **given)
     print(f"{name}: {dataset.about}. From {dataset.source}; licence: {dataset.licence}.")
     folder = _path(_INPUT.value[0]) if _INPUT.value else None
-    return recipes.obtain(name, folder, _path(_CACHE.value), progress), settings
+    return catalog.obtain(name, folder, _path(_CACHE.value), progress), settings
 
 
 def _describe(path: Path) -> None:
     dataset, info = Dataset.open(path), read_info(path, PreparedInfo)
     described = facts.read(path)
     for part in (
-        report.table(info, described),
-        report.histogram(info),
-        report.loudness(info, described),
+        description.table(info, described),
+        description.histogram(info),
+        description.loudness(info, described),
     ):
         print(part, end="\n\n")
     damaged = damaged_files(path)
@@ -215,7 +216,7 @@ def _describe(path: Path) -> None:
         )
     print("All checksums hold.")
     picture = path / "describe.png"
-    report.picture(picture, dataset)
+    description.picture(picture, dataset)
     print(f"Some clips are drawn in {picture}.")
 
 

@@ -219,7 +219,7 @@ def _check_num_layers(field: str, num_layers: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """What to train on, and how it is cut into segments.
+    """The data of a training, and how it is cut into segments.
 
     Attributes:
         path: a dataset folder made by `experiments.prepare`; "" for the synthetic corpus.
@@ -274,10 +274,10 @@ class OptimizerConfig:
             no such limit.
         clip_norm: the whole gradient is scaled down to this norm, after `clip_value`; 0 for no
             such limit.
-        ema_decay: keep a moving average of the parameters, of which so much stays at each step,
-            such as 0.999, and evaluate and sample from it; 0 for none.
+        ema_decay: decay per step, such as 0.999, of a moving average of the parameters, which is
+            what evaluation and sampling use; 0 for no average.
         independent_preds_weight: weight of the bits per sample of the independent predictions in
-            what is minimised; above 0 it needs model.independent_preds.
+            the loss; above 0 it needs model.independent_preds.
     """
 
     learning_rate: float = 1e-3
@@ -318,20 +318,21 @@ class TrainConfig:
 
     Attributes:
         num_steps: steps in all; one step is one segment of every row.
-        num_epochs: stop after so many passes over the training split, if that is earlier; counted
-            without the padding between clips, which takes a little longer. 0 for no such limit.
-        max_hours: stop when the command has run for so long, such as a job may; what is done is
-            saved, and the same command goes on. 0 for no such limit.
-        patience: stop after so many validations in a row that were no better than the best; 0
-            for no such limit.
+        num_epochs: stop after this number of passes over the training split, if that is earlier.
+            The padding between clips is not counted, so a pass takes slightly longer. 0 for no
+            such limit.
+        max_hours: stop when the command has run for this long, such as the limit of a job; the run
+            is saved, and the same command goes on. 0 for no such limit.
+        patience: stop after this number of validations in a row that were no better than the
+            best; 0 for no such limit.
         log_every: steps between entries of the metrics log.
         valid_every: steps between validations; each one also saves a checkpoint.
-        valid_s: validate on so many seconds of held-out audio in all, in excerpts from all over
-            the split, the same whatever the batch; 0 means the whole split.
+        valid_s: seconds of held-out audio to validate on, in excerpts from all over the split,
+            the same for every batch size; 0 means the whole split.
         keep_latest: how many of the latest checkpoints are kept.
         keep_best: how many of the best checkpoints by validation bits are kept.
-        max_skipped: a step whose bits or gradients are not finite changes nothing; after so many
-            of them in a row the run stops.
+        max_skipped: a step whose bits or gradients are not finite changes nothing; after this
+            number of them in a row the run stops.
     """
 
     num_steps: int = 100_000
@@ -355,7 +356,7 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SampleConfig:
-    """What is generated while training.
+    """The audio that is generated during training.
 
     Attributes:
         every: steps between generated audio files, a multiple of valid_every; 0 means only at
@@ -381,10 +382,10 @@ class ParallelConfig:
 
     Attributes:
         map: "shard_map" or "pmap"; both compute the same.
-        microbatches: the rows of a device are worked on in so many parts, one after the other,
-            whose gradients add up to the same; takes less memory.
-        steps_per_call: so many steps are handed to the devices at once; for small models, whose
-            steps are shorter than handing them over takes.
+        microbatches: number of parts into which the rows of a device are divided; they are computed
+            one after the other, which takes less memory and gives the same gradients.
+        steps_per_call: number of steps that are dispatched to the devices at once; for small
+            models, whose steps are shorter than their dispatch.
     """
 
     map: str = "shard_map"

@@ -1,6 +1,6 @@
 """Stopping a run from outside without losing anything.
 
-Ctrl-C, SIGTERM before a preemption, and the end of the time that a run was given.
+By Ctrl-C, by SIGTERM before a preemption, or at the end of the time that the run was given.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from samplernn_jax.processes import end_all
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _ONE_PRESS_S = 1.0
-"""Signals that follow the first sooner are the same: a shell, a scheduler and `timeout` may each
-pass it on."""
+"""Signals within this time after the first count as the same one: a shell, a scheduler and
+`timeout` may each pass it on."""
 
 _STARTED_WITHIN_S = 60.0
-"""The clocks of several processes differ by less than this."""
+"""Several processes start within this time, so their deadlines differ by less."""
 
 
 class Interrupted(Exception):
-    """A run was asked to stop, and saved before it did.
+    """A run was asked to stop, and has saved.
 
     Attributes:
-        exit_code: as a shell gives it to a program that a signal ended; 0 where the time was up.
+        exit_code: that of a program that a signal ended; 0 where the time was up.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -42,23 +42,24 @@ class Interrupted(Exception):
 
 
 class Request:
-    """Whether the run was asked to stop, by a signal or by the clock.
+    """Whether a signal or the clock asks the run to stop.
 
-    Of several processes all stop after the same step, whichever of them was asked: they agree
-    through jax's preemption service, which takes notice of SIGTERM.
+    Several processes all stop after the same step, whichever of them was asked: they agree through
+    jax's preemption service, which notices SIGTERM.
     """
 
     def __init__(self, seconds: float = math.inf) -> None:
-        """`seconds` from now the time is up."""
+        """Starts the clock; after `seconds` the time is up."""
         self._deadline = time.monotonic() + seconds
         self._signal_number: int | None = None
         self._ends_at_once = False
 
     def is_due(self, steps: range) -> bool:
-        """Whether to stop now; to be asked after every call with the steps that it did.
+        """Whether to stop now.
 
-        The processes agree on a step that none has reached yet. Orbax asks the same service with
-        the step of a checkpoint, so that each step has to be asked for.
+        Has to be called after every call of the training step, with each of its steps: the
+        processes agree on a step that none has reached yet, and orbax asks the same service for
+        the steps of checkpoints.
         """
         several = jax.process_count() > 1
         if time.monotonic() >= self._deadline and self._signal_number is None:
@@ -79,20 +80,20 @@ class Request:
         return 128 + self._signal_number if self._signal_number else 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Takes notice of a signal."""
+        """Notices a signal."""
         del frame
         self._signal_number = number
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._ends_at_once:
-            self._ends_at_once = False  # what unwinds now is not to be interrupted again
+            self._ends_at_once = False  # what unwinds now must not be interrupted again
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def ends_at_once(self, message: str) -> Iterator[None]:
-        """Within, a signal ends the run right where it comes, for work that is done again then.
+        """Lets a signal end the run at once, during work that the next run repeats.
 
-        Of several processes none may leave the others alone: there, all go on to the next step.
+        One of several processes must not leave the others alone: there, all go on to the next step.
 
         Raises:
             Interrupted: with the message.
@@ -109,11 +110,11 @@ class Request:
 
 
 @dataclasses.dataclass
-class Standing:
-    """How far a run is, for what is said to who stops it.
+class RunStatus:
+    """How far a run is, to tell the user who stops it what is lost.
 
     Attributes:
-        step: that was begun last.
+        step: the step that was begun last.
         saved_step: of the latest checkpoint; 0 where there is none, or an imported model.
     """
 
@@ -121,7 +122,7 @@ class Standing:
     saved_step: int
 
     def on_first_signal(self) -> str:
-        """What happens now."""
+        """The answer to the first signal: what happens now."""
         lost = "nothing" if self.step == self.saved_step else self._unsaved
         if jax.process_count() > 1:
             return (
@@ -133,7 +134,7 @@ class Standing:
         return f"Finishing the step and saving; again to stop without saving, which loses {lost}."
 
     def on_second_signal(self) -> str:
-        """What was lost, and what the next run begins with."""
+        """The answer to the second: what was lost, and where the next run begins."""
         lost = "nothing" if self.step == self.saved_step else self._unsaved
         then = f"goes on after step {self.saved_step}" if self.saved_step else "begins again"
         return f"Stopped at once, which loses {lost}; the same command {then}."
@@ -145,16 +146,16 @@ class Standing:
 
 
 @contextlib.contextmanager
-def noticed(request: Request, standing: Standing | None = None) -> Iterator[None]:
-    """Turns the first signal into a request, for the loop to see between two steps.
+def noticed(request: Request, status: RunStatus | None = None) -> Iterator[None]:
+    """Turns the first signal into a request, which the loop sees between two steps.
 
-    A second one ends the program at once. With `standing`, both are answered on standard error.
-    Outside of the main thread, which alone may handle signals, nothing changes.
+    A second one ends the program at once. With `status`, both are answered on standard error.
+    Outside the main thread, the only one that may handle signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # Of several processes jax handles SIGTERM itself.
+    # With several processes, jax handles SIGTERM itself.
     numbers = _SIGNALS if jax.process_count() == 1 else (signal.SIGINT,)
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -163,30 +164,30 @@ def noticed(request: Request, standing: Standing | None = None) -> Iterator[None
             signal.signal(number, handler)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if standing is None:
+        if status is None:
             restore()
         request.handle(number, frame)
 
     for number in numbers:
         signal.signal(number, handle)
     try:
-        with contextlib.nullcontext() if standing is None else _answered(standing):
+        with contextlib.nullcontext() if status is None else _answered(status):
             yield
     finally:
         restore()
 
 
 @contextlib.contextmanager
-def _answered(standing: Standing) -> Iterator[None]:
+def _answered(status: RunStatus) -> Iterator[None]:
     """Answers signals from a thread.
 
-    Python runs handlers in the main thread, when that is back from what it waits for, which may be
-    all steps that were begun. What it writes to the socket it writes at once.
+    Python runs handlers in the main thread, once that stops waiting, maybe for all the steps that
+    were begun. Its write to the socket comes at once.
     """
     ours, pythons = socket.socketpair()
     pythons.setblocking(False)
     before = signal.set_wakeup_fd(pythons.fileno())
-    thread = threading.Thread(target=_answer, args=(ours, standing), daemon=True)
+    thread = threading.Thread(target=_answer, args=(ours, status), daemon=True)
     thread.start()
     try:
         yield
@@ -197,10 +198,10 @@ def _answered(standing: Standing) -> Iterator[None]:
         ours.close()
 
 
-def _answer(numbers: socket.socket, standing: Standing) -> None:
+def _answer(numbers: socket.socket, status: RunStatus) -> None:
     """Says what the first signal does; ends the program at the second, wherever it is.
 
-    Nothing that is half written is taken for whole by the next run.
+    The next run ignores files that are half written then.
     """
     asked_at = -math.inf
     while received := numbers.recv(1):
@@ -208,14 +209,14 @@ def _answer(numbers: socket.socket, standing: Standing) -> None:
         if number not in _SIGNALS or 0 <= now - asked_at < _ONE_PRESS_S:
             continue
         if asked_at > -math.inf:
-            end_all(KeyboardInterrupt(), standing.on_second_signal(), 128 + number)
-            _say(standing.on_second_signal())
+            end_all(KeyboardInterrupt(), status.on_second_signal(), 128 + number)
+            _say(status.on_second_signal())
             os._exit(128 + number)
-        _say(standing.on_first_signal())
+        _say(status.on_first_signal())
         asked_at = now
 
 
 def _say(line: str) -> None:
     """Writes below the progress bar, without the locks that the main thread may hold."""
-    with contextlib.suppress(OSError):  # there is nobody to read it
+    with contextlib.suppress(OSError):  # nobody reads it
         os.write(2, f"\n{line}\n".encode())

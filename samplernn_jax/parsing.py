@@ -151,22 +151,17 @@ def _is_required(field: dataclasses.Field) -> bool:
     return field.default is field.default_factory is dataclasses.MISSING
 
 
-def read_json(path: Path, kind: Any) -> Any:
-    """Reads a file of one JSON value.
+def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
+    """The value of JSON text.
 
     Args:
-        path: the file.
+        text: the JSON.
         kind: the type that the value must have, see `typed`.
+        where: what the user calls the text, for messages.
 
     Raises:
-        OSError: it cannot be read.
         ValueError: it is damaged, or a field breaks its rule.
     """
-    return parse_json(path.read_bytes(), kind, str(path))
-
-
-def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
-    """The same of text; `where` is what the user calls it."""
     try:
         value = json.loads(text)
     except RecursionError as error:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure, FigureBase
 
+from samplernn_jax.audio import power_spectrogram
 from samplernn_jax.storage import replace_file
 
-_FFT_SIZE = 512
+_FFT_LEN = 512
 _FLOOR_DB = -90.0
 
 
@@ -99,10 +100,9 @@ def without_short_windows(points: Sequence[tuple[int, float]]) -> list[tuple[int
 
 
 def _spectrogram_db(waveform: np.ndarray) -> np.ndarray:
-    """Hann-windowed power [frames, bins] in dB below its maximum."""
-    padded = np.pad(waveform, (0, max(0, _FFT_SIZE - len(waveform))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SIZE)[:: _FFT_SIZE // 4]
-    power = np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE)[None, :])) ** 2
+    """Power [frames, bins] in dB below its maximum."""
+    padded = np.pad(waveform, (0, max(0, _FFT_LEN - len(waveform))))
+    power = power_spectrogram(padded, _FFT_LEN, _FFT_LEN // 4, _FFT_LEN)
     loudest = max(float(power.max()), np.finfo(np.float64).tiny)
     return 10 * np.log10(np.maximum(power / loudest, 10 ** (_FLOOR_DB / 10)))
 

@@ -1,9 +1,9 @@
-"""Several processes that work together: how they meet, agree on values, and end together.
+"""Several processes that train together: how they meet, agree on values, and end together.
 
-An error in one process would leave the others waiting for it in a collective, until jax gives up
-after minutes and aborts. So every process watches a note on jax's coordination service: who fails
-says so there, in one sentence, and all end. The same place holds a beat of each process, by which
-the first one notices a process that was killed.
+After an error in one process the others would wait for it in a collective, until jax gives up
+after minutes and aborts. So every process watches a note on jax's coordination service: a process
+that fails says why there, in one sentence, and all end. The service also holds a heartbeat of each
+process, by which the first one notices a process that was killed.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from jax._src import distributed  # the service's notes have no public name in j
 from jax.experimental import multihost_utils
 
 _MEET_WITHIN_S = 55
-"""One that failed before it met the others cannot tell them, and all are to end within a minute."""
+"""A process that fails before it meets the others cannot tell them; all must end in a minute."""
 
 _BEAT_S = 1.0
 _DEAD_AFTER_S = 40.0
-"""Longer than a process is ever held up, and well within the minute in which all are to end."""
+"""Longer than any pause of a live process, and well within the minute in which all must end."""
 
 _GOODBYE_S = 10.0
-"""How long the first process, which has the notes, waits for the others to have read them."""
+"""How long the first process, which holds the notes, waits until the others have read them."""
 
 _FAILURE = "samplernn_jax/failure"
 _BEATS = "samplernn_jax/beats"
@@ -42,9 +42,9 @@ class Failure(NamedTuple):
     """Why all processes end.
 
     Attributes:
-        process: which one failed.
+        process: the number of the process that failed.
         reason: one sentence.
-        exit_code: of all of them.
+        exit_code: of all processes.
     """
 
     process: int
@@ -64,11 +64,11 @@ def join_processes(
     Args:
         coordinator: host and port of the first process, where all meet; "auto" to take everything
             from the environment of a TPU pod, SLURM, Open MPI or Kubernetes.
-        num_processes: how many there are; not with "auto".
-        process_id: which one this is, from 0; not with "auto".
+        num_processes: the number of processes; not with "auto".
+        process_id: the number of this process, from 0; not with "auto".
 
     Raises:
-        ValueError: they cannot meet so.
+        ValueError: the processes cannot meet with these values.
     """
     late = threading.Timer(_MEET_WITHIN_S, _give_up, [coordinator])
     late.daemon = True
@@ -94,65 +94,66 @@ def join_processes(
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes what there should be once."""
+    """Whether this process is the one that writes files and prints for all."""
     return jax.process_index() == 0
 
 
 def wait_for_all(where: str) -> None:
-    """Returns when every process has come here."""
+    """Returns when every process has reached this point."""
     multihost_utils.sync_global_devices(where)
 
 
 def from_first_process(value: float) -> float:
-    """What the first process has, to the last bit, so that all decide alike."""
+    """The value in the first process, to the last bit, so that all decide alike."""
     words = np.array([value], np.float64).view(np.uint32)
     return float(np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.float64)[0])
 
 
 def text_from_first_process(text: str) -> str:
-    """What the first process has, so that all decide alike."""
+    """The text in the first process, so that all decide alike."""
     content = np.frombuffer(text.encode(), np.uint8)
     length = int(from_first_process(float(len(content))))
     padded = np.pad(content[:length], (0, length - len(content[:length])))
     return multihost_utils.broadcast_one_to_all(padded).tobytes().decode()
 
 
-def of_each_process(value: int) -> list[int]:
-    """What each process has, a number of 32 bits, in their order."""
-    return [int(x) for x in multihost_utils.process_allgather(np.array([value], np.int32)).ravel()]
+def processes_without(condition: bool) -> list[int]:
+    """The numbers of the processes in which a condition does not hold, the same in all of them."""
+    holds = multihost_utils.process_allgather(np.array([condition], np.int32)).ravel()
+    return [int(number) for number in np.flatnonzero(holds == 0)]
 
 
 def leave() -> None:
-    """Says that this process is done, so that nobody misses it."""
+    """Says that this process is done, so that its missing heartbeat is no failure."""
     if are_several():
         _has_left.set()
-        with contextlib.suppress(jax.errors.JaxRuntimeError):  # of a service that is gone already
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # the service has ended already
             _write(f"{_BEATS}/{jax.process_index()}", _LEFT)
 
 
 def end_all(
     error: BaseException, reason: str, exit_code: int, with_traceback: bool = False
 ) -> None:
-    """Ends all processes, if there are several, as this one cannot go on; else does nothing.
+    """Ends all processes because this one cannot go on; does nothing if it is the only one.
 
-    The first that fails says why, and the first process repeats it; the others end in silence.
+    The process that fails first prints why, and process 0 repeats it; the others end silently.
 
     Args:
-        error: what happened.
+        error: the error.
         reason: the same in one sentence.
-        exit_code: for all of them.
-        with_traceback: show where the error was raised, if it was the first.
+        exit_code: of all processes.
+        with_traceback: show where the error was raised, if this process failed first.
     """
     if not are_several():
         return
-    if _is_of_connection(error):  # another process is gone, and soon it is known why
+    if _is_of_connection(error):  # another process is gone, and its reason will be known soon
         deadline = time.monotonic() + _DEAD_AFTER_S + 5 * _BEAT_S
         while time.monotonic() < deadline and _failure() is None:
             time.sleep(_BEAT_S / 2)
     if with_traceback and _failure() is None:
         traceback.print_exception(error)
     mine = Failure(jax.process_index(), reason, exit_code)
-    with contextlib.suppress(jax.errors.JaxRuntimeError):  # another was the first to fail
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # another process failed first
         _write(_FAILURE, json.dumps(mine), only_first=True)
     _end(_failure() or mine)
 
@@ -163,9 +164,9 @@ def are_several() -> bool:
 
 
 def _is_of_connection(error: BaseException | None) -> bool:
-    """Whether it was raised, at first, where this process talks to the others.
+    """Whether an error comes from the connection to the other processes.
 
-    JAX has other types for some of the errors of gloo, by which CPUs talk.
+    Some errors of gloo, which connects CPUs, have other types than JAX's own.
     """
     while error is not None:
         if isinstance(error, jax.errors.JaxRuntimeError):
@@ -177,10 +178,10 @@ def _is_of_connection(error: BaseException | None) -> bool:
 
 
 def _watch() -> None:
-    """Ends this process when another one has failed; run by a thread of each."""
+    """Ends this process when another one has failed; runs in a thread of each process."""
     index, beats = jax.process_index(), _Beats()
     for beat in itertools.count():
-        with contextlib.suppress(jax.errors.JaxRuntimeError):  # another has failed, or all is over
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # others have failed or ended
             if not _has_left.is_set():
                 _write(f"{_BEATS}/{index}", str(beat))
             dead = beats.missing(_notes(_BEATS), time.monotonic()) if index == 0 else None
@@ -193,17 +194,17 @@ def _watch() -> None:
 
 
 class _Beats:
-    """When each process was last heard of."""
+    """When the heartbeat of each process last changed."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, float]] = {}
 
     def missing(self, beats: dict[str, str], now_s: float) -> int | None:
-        """A process whose beat has not changed for too long, if there is one.
+        """A process whose heartbeat has not changed for too long, if there is one.
 
         Args:
-            beats: of each process.
-            now_s: what the clock says.
+            beats: the heartbeat of each process.
+            now_s: the time in seconds.
         """
         for process, beat in beats.items():
             before, since_s = self._last.get(process, ("", now_s))
@@ -215,7 +216,7 @@ class _Beats:
 
 
 def _end(failure: Failure) -> NoReturn:
-    """Ends this process at once, whatever its threads wait for."""
+    """Ends this process at once, even if its threads are waiting."""
     _is_ending.acquire()  # for good: the main thread and the watching one may both come here
     index = jax.process_index()
     if index == failure.process:
@@ -237,15 +238,15 @@ def _all_have_read(failure: Failure) -> bool:
 
 def _give_up(coordinator: str) -> None:
     print(
-        f"error: coordinator={coordinator}: some of the processes did not come within "
-        f"{_MEET_WITHIN_S} s; start all of them within that time, and see what the others say",
+        f"error: coordinator={coordinator}: some processes did not join within {_MEET_WITHIN_S} s; "
+        "start all of them within that time, and look at their messages",
         file=sys.stderr,
     )
     _exit(2)
 
 
 def _exit(code: int) -> NoReturn:
-    """Without what Python and jax do at exit, which would wait for the others."""
+    """Exits without Python's and jax's exit handlers, which would wait for the others."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -268,7 +269,7 @@ def _write(name: str, value: str, only_first: bool = False) -> None:
 
 
 def _client() -> Any:
-    """The way to the notes, until jax has shut down."""
+    """The client of the service, until jax has shut down."""
     if distributed.global_state.client is None:
         raise jax.errors.JaxRuntimeError("jax has shut down")
     return distributed.global_state.client

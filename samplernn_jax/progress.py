@@ -1,4 +1,4 @@
-"""Shows how far something is that takes long: on stderr, and in the first process only."""
+"""How far long work is: shown on stderr, by the first process only."""
 
 import sys
 import time
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from samplernn_jax.processes import is_first_process
+from samplernn_jax.units import clock_time
 
 _BAR_AFTER_S = 2.0
-"""What is over sooner needs no bar."""
+"""Work that is done sooner needs no bar."""
 
-_LINE_EVERY_S = 30.0
-"""Where there is no bar, a line now and then says that it goes on."""
+LINE_EVERY_S = 30.0
+"""Where there is no bar, a line this often says that the work goes on."""
 
 
 class Progress:
-    """A bar on a terminal, elsewhere a line now and then."""
+    """A bar on a terminal, or a line from time to time elsewhere."""
 
     def __init__(
         self, what: str, total: int, unit: str, clock: Callable[[], float] = time.monotonic
@@ -24,10 +25,10 @@ class Progress:
         """Begins.
 
         Args:
-            what: is done, such as "evaluating test".
-            total: units in all.
-            unit: what is counted, in the plural.
-            clock: tells the seconds.
+            what: the work, such as "evaluating test".
+            total: how many units there are.
+            unit: the name of the units, in the plural.
+            clock: the time in seconds.
         """
         self._what, self._total, self._unit, self._clock = what, total, unit, clock
         self._done, self._began = 0, clock()
@@ -50,17 +51,17 @@ class Progress:
         self._bar.close()
 
     def advance(self, units: int) -> None:
-        """So many more are done."""
+        """Counts `units` more as done."""
         self._done += units
         self._bar.update(units)
         now = self._clock()
-        if not self._is_shown or not self._bar.disable or now - self._last_line < _LINE_EVERY_S:
+        if not self._is_shown or not self._bar.disable or now - self._last_line < LINE_EVERY_S:
             return
         self._last_line = now
         left_s = (now - self._began) * (self._total - self._done) / max(self._done, 1)
         print(
             f"{self._what}: {self._done:,} of {self._total:,} {self._unit} "
-            f"({self._done / self._total:.0%}), {tqdm.format_interval(left_s)} left",
+            f"({self._done / self._total:.0%}), {clock_time(left_s)} left",
             file=sys.stderr,
             flush=True,
         )

@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from jaxtyping import Float32, Int
 
+from samplernn_jax.audio.pcm import from_pcm16
+
 Tensor = TypeVar("Tensor", jax.Array, np.ndarray)
 
 MU = 255
@@ -84,4 +86,4 @@ def decode(tokens: Int[Tensor, "*shape"], q_levels: int, q_type: str) -> Float32
 def pcm16_table(q_levels: int, q_type: str) -> Int[np.ndarray, "65536"]:
     """The token of every 16-bit sample, indexed by its bits read as an unsigned number."""
     pcm = np.arange(2**16, dtype=np.uint16).view(np.int16)
-    return encode(pcm.astype(np.float32) / np.float32(2**15), q_levels, q_type)
+    return encode(from_pcm16(pcm), q_levels, q_type)

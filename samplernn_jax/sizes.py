@@ -4,6 +4,7 @@ from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, WaveNetConfig
 from samplernn_jax.models.rnn import RNN_TYPES
 from samplernn_jax.models.samplernn.module import tier_ratio
+from samplernn_jax.units import describe_bytes
 
 _BYTES = 4
 """Of a number."""
@@ -107,13 +108,6 @@ def check_generation(
         "samples of each at once, must be at most the "
         f"{describe_bytes(limit_bytes or 0)} of memory",
     )
-
-
-def describe_bytes(num_bytes: int) -> str:
-    """In the unit that suits."""
-    if num_bytes < 2**20:
-        return f"{num_bytes / 2**10:.0f} KiB"
-    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
 
 
 def _linear(inputs: int, outputs: int, weight_norm: bool, bias: bool = True) -> int:

@@ -1,4 +1,8 @@
-"""Files: written so that nothing is ever left half-written, and told from damaged ones."""
+"""Files and folders on this machine, written so that nothing is ever left half-written.
+
+All that touches the files of a workdir goes through these functions, apart from orbax, which
+writes the arrays of checkpoints, and TensorBoard, which writes its event files.
+"""
 
 import contextlib
 import datetime
@@ -16,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from typing_extensions import TypedDict
 
-from samplernn_jax.parsing import read_json
+from samplernn_jax.parsing import parse_json
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """Of an address; the drives of Windows have one letter only. Path makes one slash of two."""
@@ -36,20 +40,8 @@ def check_local(name: str, path: str | Path) -> None:
         )
 
 
-@contextlib.contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary file beside `path` that becomes `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def check_folder(name: str, folder: Path) -> None:
-    """Looks whether there is a folder, or can be one, without making it.
+    """Checks that there is a folder, or can be one, without making it.
 
     Args:
         name: what the user calls it, for the message.
@@ -70,6 +62,95 @@ def check_folder(name: str, folder: Path) -> None:
             )
 
 
+def exists(path: Path) -> bool:
+    """Whether a file or a folder is there."""
+    return path.exists()
+
+
+def names(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none where there is no folder."""
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def files_below(folder: Path) -> list[str]:
+    """The files in a folder and in those below it, as paths relative to it, sorted."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return [str(file.relative_to(folder)) for file in files]
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, in which bytes that are not UTF-8 are replaced.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def read_json(path: Path, kind: Any) -> Any:
+    """The value of a JSON file.
+
+    Args:
+        path: the file.
+        kind: the type that the value must have, see `parsing.typed`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or a field breaks its rule.
+    """
+    return parse_json(path.read_bytes(), kind, str(path))
+
+
+def checksum(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_intact(file: Path, expected: str) -> bool:
+    """Whether a file is there and has the expected checksum."""
+    return file.is_file() and checksum(file) == expected
+
+
+def free_bytes(folder: Path) -> int:
+    """The free space on the disk of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary file beside `path` that becomes `path` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file as a whole."""
+    with replace_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces a file by `value` as indented JSON."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Adds text to the end of a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def ensure_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def make_folder(name: str, folder: Path) -> None:
     """Makes a folder if it is not there, before long work whose results go into it.
 
@@ -82,7 +163,7 @@ def make_folder(name: str, folder: Path) -> None:
     """
     check_local(name, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        ensure_folder(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ValueError(
@@ -109,21 +190,39 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def move_folder(folder: Path, target: Path) -> None:
+    """Moves a folder, on the same disk, to where there may be another, which it replaces."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(exist_ok=True)
+    folder.rename(target)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder and all that is in it."""
+    shutil.rmtree(folder)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Removes a folder if nothing is in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 @contextlib.contextmanager
 def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
-    """Keeps other processes out of a folder as long as the block runs, or until this process dies.
+    """Keeps other processes out of a folder while the block runs, or until this process dies.
 
-    The system gives the lock back, whatever ends the process, on shared file systems too (but for
-    those that have no locks). `holder_file` says beside the lock who has it. In a folder where
-    nothing else is in the end, no lock stays.
+    The system frees the lock however the process ends, also on shared file systems that have locks.
+    A file beside the lock describes the holder, see `holder_file`. A folder that is otherwise empty
+    at the end loses the lock's file too.
 
     Args:
-        folder: an existing one.
+        folder: an existing folder.
         what: what the user calls it, for the message.
-        token: goes into the holder's file, for other processes of the same work to see.
+        token: goes into the holder's file, where other processes of the same run see it.
 
     Raises:
-        ValueError: another process has it; the message says which.
+        ValueError: another process holds the folder; the message says which.
     """
     lock = FileLock(folder / ".lock", timeout=0)
     try:
@@ -144,12 +243,12 @@ def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
 
 
 def holder_file(folder: Path) -> Path:
-    """Where a folder's holder is described."""
+    """The file that describes the holder of a folder."""
     return folder / ".lock.json"
 
 
 class Holder(TypedDict):
-    """Who has a folder."""
+    """The process that holds a folder."""
 
     host: str
     process: int
@@ -158,11 +257,11 @@ class Holder(TypedDict):
 
 
 def read_holder(folder: Path) -> Holder:
-    """Who has a folder, if anybody has.
+    """The holder of a folder.
 
     Raises:
-        OSError: nobody has.
-        ValueError: what says so is damaged.
+        OSError: the folder has none.
+        ValueError: the holder's file is damaged.
     """
     holder: Holder = read_json(holder_file(folder), Holder)
     return holder
@@ -174,15 +273,3 @@ def _holder(folder: Path) -> str:
     except (OSError, ValueError):  # it has only just begun
         return "another process"
     return f"process {holder['process']} on {holder['host']} since {holder['since']}"
-
-
-def checksum(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON."""
-    with replace_file(path) as partial:
-        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -10,16 +10,16 @@ import time
 import pytest
 
 from samplernn_jax import interruption
-from samplernn_jax.interruption import Interrupted, Request, Standing, noticed
+from samplernn_jax.interruption import Interrupted, Request, RunStatus, noticed
 
 ENDLESS_STEP = """
 import sys
 import jax
-from samplernn_jax.interruption import Standing, Request, noticed
+from samplernn_jax.interruption import RunStatus, Request, noticed
 
 step = jax.jit(lambda x: jax.lax.while_loop(lambda x: x < 1, lambda x: x * 0.5, x))
 step.lower(0.5).compile()
-with noticed(Request(), Standing(int(sys.argv[1]), int(sys.argv[2]))):
+with noticed(Request(), RunStatus(int(sys.argv[1]), int(sys.argv[2]))):
     print("begun", flush=True)
     jax.block_until_ready(step(0.5))
 """
@@ -96,7 +96,7 @@ def test_what_is_done_again_ends_at_once():
 def test_the_handlers_are_those_of_before_in_the_end():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     threads = threading.active_count()
-    with noticed(Request(), Standing(0, 0)):
+    with noticed(Request(), RunStatus(0, 0)):
         assert threading.active_count() == threads + 1
         assert signal.getsignal(signal.SIGINT) is not before[0]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from samplernn_jax.config import ExperimentConfig
-from samplernn_jax.data.dataset import Dataset, PreparedInfo, damaged_files, read_info
-from samplernn_jax.parsing import build, parse_json, read_json, typed
-from samplernn_jax.preparation import facts, report
-from samplernn_jax.preparation.named import recipes
+from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
+from samplernn_jax.parsing import build, parse_json, typed
+from samplernn_jax.preparation import description, facts
+from samplernn_jax.preparation.info import PreparedInfo
+from samplernn_jax.preparation.named.fetching import Listing
 from samplernn_jax.preparation.staging import _staged_before
-from samplernn_jax.runs.checkpoint import _damaged_files
+from samplernn_jax.runs import integrity
+from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import check_replaceable
 from samplernn_jax.sampling.schedules import points, read_schedules
-from samplernn_jax.storage import write_json
-from samplernn_jax.training.metrics import read_metrics
+from samplernn_jax.storage import read_json, write_json
 from tests.tiny_models import TINY, random_params
 from tests.training.runs import make_dataset
 
@@ -99,9 +100,9 @@ def dataset(folder):
 def describe(path):
     Dataset.open(path)
     info, described = read_info(path, PreparedInfo), facts.read(path)
-    report.table(info, described)
-    report.histogram(info)
-    report.loudness(info, described)
+    description.table(info, described)
+    description.histogram(info)
+    description.loudness(info, described)
 
 
 def test_a_description_of_a_dataset(dataset):
@@ -193,7 +194,7 @@ def read_schedule(path):
 
 
 def read_checksums(path):
-    [*_damaged_files(path.parent)]
+    [*integrity.damaged_files(path.parent)]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def read_checksums(path):
         (
             "listing.json",
             {"files": [{"name": "a.ogg", "size": "5", "sha1": "0" * 40}, {"name": "b"}]},
-            lambda path: read_json(path, recipes._Listing),
+            lambda path: read_json(path, Listing),
         ),
         (
             "facts.json",
@@ -352,7 +353,7 @@ def test_how_many_items_a_list_must_have_is_told(limits, value, message):
 def test_what_newer_programs_write_beside_it_stays():
     assert typed(dict[str, int], {"a": 1}, "x") == {"a": 1}
     info = {"files": [{"name": "a", "mtime": "3"}], "server": "x"}
-    assert parse_json(json.dumps(info), recipes._Listing, "x") == info
+    assert parse_json(json.dumps(info), Listing, "x") == info
 
 
 def test_lists_stand_for_tuples_and_whole_numbers_for_others():

@@ -64,7 +64,7 @@ def test_who_waits_for_one_that_never_comes_ends_with_a_sentence():
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 2
-    assert f"error: coordinator={coordinator}: some of the processes did not come within 1 s; " in (
+    assert f"error: coordinator={coordinator}: some processes did not join within 1 s; " in (
         ended.stderr
     )
     assert processes._MEET_WITHIN_S < 60

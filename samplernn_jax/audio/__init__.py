@@ -1,26 +1,29 @@
-"""Reading and writing audio: float32 in [-1, 1], piece by piece, so that memory stays flat."""
+"""Reading and writing audio: float32 in [-1, 1], block by block, so that memory stays flat."""
 
+from samplernn_jax.audio.pcm import from_pcm16, to_pcm16, to_pcm24
 from samplernn_jax.audio.reading import (
     beginning,
     extensions,
-    listen,
-    open_stream,
+    open_recording,
     read,
+    read_mono,
     read_whole,
     write_loudest,
 )
-from samplernn_jax.audio.sndfile import ENCODINGS, bytes_per_sample, suffix, write, writer
-from samplernn_jax.audio.stream import (
+from samplernn_jax.audio.recording import (
     SAMPLE_RATES_HZ,
     SUSPICIOUS_DB,
     Balance,
     DamagedError,
     Frames,
-    Heard,
-    Stream,
+    MonoRecording,
+    Opener,
+    OpenRecording,
     Waveform,
     resampled,
 )
+from samplernn_jax.audio.sndfile import ENCODINGS, bytes_per_sample, suffix, write, writer
+from samplernn_jax.audio.spectrum import power_spectrogram
 
 __all__ = [
     "ENCODINGS",
@@ -29,18 +32,23 @@ __all__ = [
     "Balance",
     "DamagedError",
     "Frames",
-    "Heard",
-    "Stream",
+    "MonoRecording",
+    "OpenRecording",
+    "Opener",
     "Waveform",
     "beginning",
     "bytes_per_sample",
     "extensions",
-    "listen",
-    "open_stream",
+    "from_pcm16",
+    "open_recording",
+    "power_spectrogram",
     "read",
+    "read_mono",
     "read_whole",
     "resampled",
     "suffix",
+    "to_pcm16",
+    "to_pcm24",
     "write",
     "write_loudest",
     "writer",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from samplernn_jax.audio.stream import DamagedError, Frames, Stream
+from samplernn_jax.audio.recording import DamagedError, Frames, OpenRecording
 
 _ENDINGS = """
 .aac .m4a .m4b .m4p .mp4 .m4v .f4v .mov .qt .3gp .3g2 .webm .mkv .mka .wma .wmv .asf .avi .flv
@@ -61,7 +61,7 @@ class _Course:
 
 
 @contextlib.contextmanager
-def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[Stream]:
+def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[OpenRecording]:
     """Opens the first audio stream of a file of any format that FFmpeg reads.
 
     What the container marks as the encoder's delay and padding is left out.
@@ -99,7 +99,7 @@ def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[
             _exact_length(container, rate) or sys.maxsize,
         )
         blocks = _part(pieces, start, stop)
-        yield Stream(rate, layout.nb_channels, blocks, 0, start, notes)
+        yield OpenRecording(rate, layout.nb_channels, blocks, 0, start, notes)
 
 
 @functools.cache

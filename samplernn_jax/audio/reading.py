@@ -3,15 +3,22 @@
 import contextlib
 import io
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from samplernn_jax.audio import containers, sndfile
-from samplernn_jax.audio.stream import SAMPLE_RATES_HZ, Balance, Heard, Stream, Waveform, resampled
+from samplernn_jax.audio.recording import (
+    SAMPLE_RATES_HZ,
+    Balance,
+    MonoRecording,
+    Opener,
+    OpenRecording,
+    Waveform,
+    resampled,
+)
 
 
 def extensions() -> frozenset[str]:
@@ -20,72 +27,76 @@ def extensions() -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def open_stream(path: Path, start: int = 0, num_frames: int | None = None) -> Iterator[Stream]:
+def open_recording(
+    path: Path, start: int = 0, num_frames: int | None = None
+) -> Iterator[OpenRecording]:
     """Opens a file in any format that libsndfile or FFmpeg reads, whatever its name ends in.
 
     Args:
         path: the file.
-        start: first frame to read. What FFmpeg reads is decoded from the front, so that frames
-            are counted exactly.
-        num_frames: how many to read; None for all that follow.
+        start: first frame to read. FFmpeg decodes from the front, so that frames are counted
+            exactly.
+        num_frames: number of frames to read; None for all that follow.
 
     Raises:
         ValueError: the file cannot be read; from the blocks, DamagedError where it is cut short.
     """
     with _open_file(path) as raw, contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(sndfile.open_stream(raw, start, num_frames))
+            recording = stack.enter_context(sndfile.open_recording(raw, start, num_frames))
         except sndfile.NotReadError:
-            stream = stack.enter_context(containers.open_stream(raw, start, num_frames))
-        if not SAMPLE_RATES_HZ[0] <= stream.sample_rate_hz <= SAMPLE_RATES_HZ[1]:
-            raise ValueError(f"cannot be true: its header says {stream.sample_rate_hz} Hz")
-        yield stream
+            recording = stack.enter_context(containers.open_recording(raw, start, num_frames))
+        if not SAMPLE_RATES_HZ[0] <= recording.sample_rate_hz <= SAMPLE_RATES_HZ[1]:
+            raise ValueError(f"cannot be true: its header says {recording.sample_rate_hz} Hz")
+        yield recording
 
 
 def _open_file(path: Path) -> io.FileIO:
-    """Opens the file itself, as the libraries would not say why they cannot."""
+    """Opens the file here, as the libraries do not say why they cannot."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for whoever writes into it
             raise ValueError("must be a file, not a folder, pipe or device")
         if status.st_size == 0:
             raise ValueError("is empty (0 bytes)")
-        return path.open("rb", buffering=0)  # both libraries and we move in it
+        return path.open("rb", buffering=0)  # the libraries seek in it too
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
 
 
-def listen(opened: Callable[[], AbstractContextManager[Stream]], sample_rate_hz: int) -> Heard:
+def read_mono(open_it: Opener, sample_rate_hz: int) -> MonoRecording:
     """Reads a whole recording, mixed down and resampled.
 
-    Where the channels cancel each other it is read again, by the louder one.
+    Where the channels cancel each other, the recording is read again, and only its loudest channel
+    is taken.
 
     Args:
-        opened: opens the recording.
+        open_it: opens the recording, which may happen twice.
         sample_rate_hz: rate of the result.
 
     Raises:
         ValueError: it cannot be read, is cut short, or holds a value that is not finite.
     """
     balance = Balance()
-    with opened() as stream:
-        source = stream._replace(blocks=balance.watch(stream.blocks))
+    with open_it() as recording:
+        source = recording._replace(blocks=balance.watch(recording.blocks))
         waveform = np.concatenate(list(resampled(source, sample_rate_hz)))
-    notes = list(stream.notes)
+    notes = list(recording.notes)
     if balance.cancels:
-        with opened() as again:
+        with open_it() as again:
             waveform = np.concatenate(list(resampled(again, sample_rate_hz, balance.loudest)))
         notes.append(
-            f"has channels that cancel each other, so channel {balance.loudest} alone is taken"
+            f"has channels that cancel each other, so only channel {balance.loudest} is used"
         )
     elif balance.is_suspicious:
         notes.append(
-            f"has channels that cancel each other in part, their mix loses {balance.lost_db:.0f} dB"
+            "has channels that partly cancel each other, so that their mix loses "
+            f"{balance.lost_db:.0f} dB"
         )
-    return Heard(waveform, stream.sample_rate_hz, notes)
+    return MonoRecording(waveform, recording.sample_rate_hz, notes)
 
 
-def read_whole(path: str | Path, sample_rate_hz: int) -> Heard:
+def read_whole(path: str | Path, sample_rate_hz: int) -> MonoRecording:
     """Reads a whole recording, mixed down and resampled, with notes about it.
 
     Raises:
@@ -93,12 +104,12 @@ def read_whole(path: str | Path, sample_rate_hz: int) -> Heard:
             or holds a value that is not finite.
     """
     try:
-        heard = listen(partial(open_stream, Path(path)), sample_rate_hz)
+        mono = read_mono(partial(open_recording, Path(path)), sample_rate_hz)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if len(heard.waveform) == 0:
+    if len(mono.waveform) == 0:
         raise ValueError(f"{path}: holds no audio")
-    return heard
+    return mono
 
 
 def read(path: str | Path, sample_rate_hz: int) -> Waveform:
@@ -108,19 +119,19 @@ def read(path: str | Path, sample_rate_hz: int) -> Waveform:
 
 def write_loudest(source: Path, target: Path, encoding: str) -> None:
     """Writes a mono file again with its largest amplitude at full scale; silence stays."""
-    with open_stream(source) as stream:
-        peak = max((float(np.abs(block).max(initial=0)) for block in stream.blocks), default=0.0)
+    with open_recording(source) as recording:
+        peak = max((float(np.abs(block).max(initial=0)) for block in recording.blocks), default=0.0)
     with (
-        open_stream(source) as stream,
-        sndfile.writer(target, stream.sample_rate_hz, encoding) as write_on,
+        open_recording(source) as recording,
+        sndfile.writer(target, recording.sample_rate_hz, encoding) as write_on,
     ):
-        for block in stream.blocks:
+        for block in recording.blocks:
             write_on(block[:, 0] / np.float32(peak or 1))
 
 
 def beginning(path: Path, seconds: float) -> tuple[Waveform, int]:
-    """The first channel of the first seconds of a file, and its sample rate in Hz."""
-    with open_stream(path) as whole:
+    """The first channel of the first seconds of a file, and the sample rate in Hz."""
+    with open_recording(path) as whole:
         rate = whole.sample_rate_hz
-    with open_stream(path, 0, round(seconds * rate)) as stream:
-        return np.concatenate([block[:, 0] for block in stream.blocks]), rate
+    with open_recording(path, 0, round(seconds * rate)) as recording:
+        return np.concatenate([block[:, 0] for block in recording.blocks]), rate

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from samplernn_jax.audio.stream import DamagedError, Frames, Stream, Waveform
+from samplernn_jax.audio.pcm import to_pcm16, to_pcm24
+from samplernn_jax.audio.recording import DamagedError, Frames, OpenRecording, Waveform
 from samplernn_jax.storage import replace_file
 
 _BLOCK_FRAMES = 2**18
@@ -37,6 +38,13 @@ ENCODINGS = {
 }
 """What files are written as: libsndfile's names of the format and of the samples in it."""
 
+_SAMPLES: dict[str, Callable[[Waveform], np.ndarray]] = {
+    "PCM_16": to_pcm16,
+    "PCM_24": lambda waveform: to_pcm24(waveform) << 8,  # libsndfile takes the upper 24 of 32 bits
+    "FLOAT": np.asarray,
+}
+"""The samples of amplitudes, by libsndfile's name; left to itself it would floor."""
+
 
 class NotReadError(ValueError):
     """A file is none of those that libsndfile is to read."""
@@ -49,7 +57,7 @@ def extensions() -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[Stream]:
+def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[OpenRecording]:
     """Opens a file of any format that libsndfile reads, but MPEG.
 
     Args:
@@ -70,7 +78,7 @@ def open_stream(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[
             except soundfile.LibsndfileError as error:
                 raise DamagedError(f"is damaged ({error.error_string})") from error
         blocks = _blocks(file, start, num_frames)
-        yield Stream(file.samplerate, file.channels, blocks, _promised_frames(file), start)
+        yield OpenRecording(file.samplerate, file.channels, blocks, _promised_frames(file), start)
 
 
 def _is_mpeg(raw: io.FileIO) -> bool:
@@ -189,7 +197,7 @@ def writer(
 
         def write_block(waveform: Waveform) -> None:
             with _named(path):
-                file.write(waveform)
+                file.write(_SAMPLES[subtype](waveform))
 
         try:
             yield write_block

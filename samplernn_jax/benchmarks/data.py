@@ -14,10 +14,11 @@ from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import FORMAT_VERSION, SPLITS, Dataset, info_file
 from samplernn_jax.data.segments import prefetch, training_segments
 from samplernn_jax.preparation import synthetic
+from samplernn_jax.preparation.clips import Clip
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.preparation.splits import Clip
 from samplernn_jax.preparation.writing import Levels, write_split
 from samplernn_jax.storage import new_folder, write_json
+from samplernn_jax.units import describe_bytes
 
 _WARM_UP_STEPS = 3
 
@@ -32,8 +33,8 @@ def make_dataset(path: Path, hours: float) -> None:
     needed, free = hours * 3600 * settings.sample_rate_hz * 2, shutil.disk_usage(path.parent).free
     require(
         needed < free,
-        f"hours={hours:g}: take {needed / 1e9:,.3g} GB, must be less than the {free / 1e9:,.3g} GB "
-        f"that are free in {path.parent}",
+        f"hours={hours:g}: take {describe_bytes(needed)}, must be less than the "
+        f"{describe_bytes(free)} that are free in {path.parent}",
     )
     melody = np.tile(synthetic.melody(np.random.default_rng(0)), 4)[: settings.clip_len]
     num_clips = max(3, round(hours * 3600 / settings.clip_s))

@@ -14,7 +14,6 @@ from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.stream import Stream
 
 _BLOCK_SAMPLES = 2000
-_LIVE_BLOCK_S = 0.02
 
 
 def measure(
@@ -69,15 +68,6 @@ def measure(
         "compile_s": max(0.0, compile_s - block_s),
         "cached_compile_s": max(0.0, cached_compile_s - block_s),
     }
-
-
-def live_samples_per_s(config: ArchitectureConfig, sample_rate_hz: int) -> float:
-    """How fast one sequence is streamed from a model with random parameters, in a second or so."""
-    generator = Generator(config, init_params(config, jax.random.key(0)), sample_rate_hz)
-    block_s = max(_LIVE_BLOCK_S, 1 / sample_rate_hz)
-    stream = generator.stream(jax.random.key(0), 1, block_s)
-    seconds_per_block = hardware.seconds_per_call(lambda _: next(stream), None, seconds=1.0)
-    return generator.num_samples("block_s", block_s) / seconds_per_block
 
 
 def _first_block(generator: Generator, batch_size: int) -> tuple[float, Stream]:

@@ -1,10 +1,10 @@
 """A dataset on disk: clips of 16-bit samples in three splits, and a description.
 
-dataset.json            settings, what went in, what was rejected, sizes and checksums
-recordings.jsonl        the facts about each recording that went in
+dataset.json            settings, recordings used and rejected, sizes and checksums
+recordings.jsonl        facts about each recording that was used
 train.lengths.npy       int64 [num_clips], the samples of each clip
 train.00000.pcm16, ...  shards: whole clips one after the other, int16, little endian
-valid.*, test.*         likewise
+valid.*, test.*         the same of the other splits
 """
 
 import abc
@@ -15,18 +15,17 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Int16, Int32, Int64
-from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 from typing_extensions import TypedDict
 
-from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.parsing import read_array, read_json, typed
+from samplernn_jax.parsing import read_array, typed
 from samplernn_jax.quantization import pcm16_table
-from samplernn_jax.storage import checksum
+from samplernn_jax.storage import checksum, read_json
 
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = 2
@@ -35,7 +34,7 @@ _HIGHEST_RATE_HZ = 192_000
 
 
 class ShardInfo(TypedDict):
-    """What dataset.json says of a shard."""
+    """A shard in dataset.json."""
 
     file: str
     num_samples: PositiveInt
@@ -43,7 +42,7 @@ class ShardInfo(TypedDict):
 
 
 class SplitInfo(TypedDict):
-    """What dataset.json says of a split."""
+    """A split in dataset.json."""
 
     num_clips: PositiveInt
     num_samples: PositiveInt
@@ -53,7 +52,7 @@ class SplitInfo(TypedDict):
 
 
 class SplitInfos(TypedDict):
-    """What dataset.json says of the splits."""
+    """The splits in dataset.json."""
 
     train: SplitInfo
     valid: SplitInfo
@@ -61,68 +60,11 @@ class SplitInfos(TypedDict):
 
 
 class DatasetInfo(TypedDict):
-    """What of dataset.json a dataset is opened by."""
+    """The fields of dataset.json that opening a dataset needs."""
 
     version: int
     sample_rate_hz: Annotated[int, Field(ge=1, le=_HIGHEST_RATE_HZ)]
     splits: SplitInfos
-
-
-_NotNegative = Annotated[FiniteFloat, Field(ge=0)]
-
-
-def _not_all_zero(counts: list[int]) -> list[int]:
-    require(any(counts), "must not be all zero")
-    return counts
-
-
-class AudioFacts(TypedDict):
-    """What dataset.json says of the audio, in terms of full scale."""
-
-    read_s: _NotNegative
-    silence_s: _NotNegative
-    short_s: _NotNegative
-    clipped: _NotNegative
-    peak: _NotNegative
-    rms: _NotNegative
-    over: _NotNegative
-    bands: Annotated[list[NonNegativeInt], AfterValidator(_not_all_zero)]
-
-
-class Remark(TypedDict):
-    """Why a recording was passed over, or ends early."""
-
-    recording: str
-    reason: str
-
-
-class Note(TypedDict):
-    """What else a recording's decoder had to say."""
-
-    recording: str
-    note: str
-
-
-class SettingsInfo(TypedDict):
-    """The settings that a description names."""
-
-    gain: str
-
-
-class PreparedInfo(DatasetInfo):
-    """What of dataset.json a dataset is described by, and told from another."""
-
-    settings: SettingsInfo
-    source_digest: str
-    split_by: Literal["recording", "clip", "given"]
-    gain: FiniteFloat | None
-    audio: AudioFacts
-    num_recordings: NonNegativeInt
-    num_ignored: NonNegativeInt
-    rejected: list[Remark]
-    damaged: list[Remark]
-    notes: NotRequired[list[Note]]
-    warnings: list[str]
 
 
 class Split(abc.ABC):
@@ -138,32 +80,32 @@ class Split(abc.ABC):
 
     @property
     def num_clips(self) -> int:
-        """How many clips there are."""
+        """The number of clips."""
         return len(self.lengths)
 
     @property
     def num_samples(self) -> int:
-        """Samples of all clips together."""
+        """The number of samples of all clips."""
         return int(self.lengths.sum())
 
     @abc.abstractmethod
     def tokens(
         self, clip: int, start: int, stop: int, model: ArchitectureConfig
     ) -> Int32[np.ndarray, " time"]:
-        """Samples [start, stop) of a clip as a model's tokens; both must lie inside it."""
+        """Samples [start, stop) of a clip as a model's tokens; the range must lie inside it."""
 
     def training_order(self, seed: int) -> Iterator[int]:
-        """The clips in the order in which training takes them, without end.
+        """The order of the clips in training, without end.
 
-        Every clip once per epoch, each epoch in another random order.
+        Each epoch takes every clip once, in another random order.
         """
         for epoch in itertools.count():
             yield from np.random.default_rng([seed, epoch]).permutation(self.num_clips).tolist()
 
     def evaluation_order(self) -> Iterator[int]:
-        """The clips in the order in which evaluation takes them, each once.
+        """The order of the clips in evaluation, each once.
 
-        Long clips first, so that the rows end nearly together.
+        Long clips come first, so that all rows end at nearly the same step.
         """
         yield from np.argsort(-self.lengths, kind="stable").tolist()
 
@@ -175,7 +117,7 @@ class PcmSplit(Split):
     Attributes:
         name: "train", "valid" or "test".
         lengths: samples of each clip.
-        shards: the clips one after the other, memory-mapped; none goes over a shard's end.
+        shards: the clips one after the other, memory-mapped; no clip spans two shards.
     """
 
     name: str
@@ -184,14 +126,14 @@ class PcmSplit(Split):
 
     @functools.cached_property
     def _places(self) -> tuple[Int64[np.ndarray, " num_clips"], Int64[np.ndarray, " num_clips"]]:
-        """The shard of each clip, and where in it the clip begins."""
+        """The shard of each clip, and the sample of the shard where the clip begins."""
         starts = np.cumsum(self.lengths) - self.lengths
         ends = np.cumsum([len(shard) for shard in self.shards])
         shard = np.searchsorted(ends, starts, side="right")
         return shard, starts - (ends - np.array([len(s) for s in self.shards]))[shard]
 
     def read(self, clip: int, start: int, stop: int) -> Int16[np.ndarray, " time"]:
-        """Samples [start, stop) of a clip; both must lie inside it."""
+        """Samples [start, stop) of a clip; the range must lie inside it."""
         shard, first = (of_clip[clip] for of_clip in self._places)
         return self.shards[shard][first + start : first + stop]
 
@@ -209,7 +151,7 @@ class Dataset:
 
     sample_rate_hz: int
     splits: Mapping[str, Split]
-    digest: str  # of the samples and how they are split; tells one dataset from another
+    digest: str  # of the samples and their splits; tells one dataset from another
 
     @classmethod
     def open(cls, path: Path) -> "Dataset":
@@ -246,7 +188,7 @@ def recordings_file(path: Path) -> Path:
 
 
 def damaged_files(path: Path) -> list[str]:
-    """Names of the files whose content is not what was written; reads all of them.
+    """Names of the files whose content was changed; reads all files.
 
     Raises:
         ValueError: the folder is no dataset.
@@ -264,7 +206,7 @@ def read_info(path: Path, kind: Any = DatasetInfo) -> Any:
 
     Args:
         path: folder of the dataset.
-        kind: what must be in it, `DatasetInfo` or `PreparedInfo`; what else is there stays.
+        kind: the required fields, a TypedDict; other fields are kept.
 
     Raises:
         ValueError: the folder is no dataset, or of another version, or a field breaks its rule.
@@ -312,14 +254,14 @@ def _open_split(path: Path, name: str, expected: SplitInfo) -> PcmSplit:
             )
     if not np.isin(np.cumsum([len(shard) for shard in shards]), np.cumsum(lengths)).all():
         raise ValueError(
-            f"{lengths_file(path, name)}: is of other shards, as a clip goes over the end of one; "
+            f"{lengths_file(path, name)}: belongs to other shards, as a clip spans two of them; "
             "prepare the dataset again"
         )
     return PcmSplit(name, lengths, shards)
 
 
 def _file_of_shard(path: Path, shard: ShardInfo) -> Path:
-    """Where a shard is, which is in the folder whatever dataset.json says."""
+    """Where a shard is: always in the dataset's folder, even if dataset.json names another."""
     return path / Path(shard["file"]).name
 
 

@@ -1,7 +1,7 @@
-"""What validation reads: excerpts from all over a split, each a clip of its own.
+"""The audio for validation: excerpts from all over a split, each a clip of its own.
 
 They are a pure function of the lengths of the clips, so every batch size, segment length, device
-and process validates on the same audio, and so do the runs that one compares.
+and process validates on the same audio, and so do runs that are compared.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from samplernn_jax.data.segments import schedule
 
 _EXCERPT_S = 2.0
 """Long enough that the silence in front of an excerpt hardly counts, and short enough that a minute
-of them comes from everywhere and fills the rows of a batch."""
+of excerpts covers the whole split and fills the rows of a batch."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -28,9 +28,9 @@ class Excerpts(Split):
     Attributes:
         name: of the split.
         whole: the split.
-        clips: of which clip of it each excerpt is.
-        starts: where in that clip it begins, in samples.
-        lengths: its samples.
+        clips: the clip of the split from which each excerpt is taken.
+        starts: the sample of that clip where the excerpt begins.
+        lengths: samples of each excerpt.
     """
 
     name: str
@@ -48,15 +48,16 @@ class Excerpts(Split):
 
 
 def spread_evenly(split: Split, sample_rate_hz: int, seconds: float) -> Split:
-    """Excerpts of about two seconds from all over a split, as many as make up `seconds`.
+    """Excerpts of about two seconds from all over a split, `seconds` in all.
 
-    Clips that are shorter are taken whole. Of the equal stretches into which the split is divided
-    each has one excerpt, at places that are in step with nothing (multiples of the golden ratio).
+    Shorter clips are taken whole. The split is divided into equal stretches, and each has one
+    excerpt; their places in the stretches follow no pattern (multiples of the golden ratio).
 
     Args:
         split: the clips.
         sample_rate_hz: of them.
-        seconds: of audio in all, to the nearest excerpt; 0, or all there is, for the split itself.
+        seconds: of audio in all, to the nearest excerpt; 0, or more than there is, for the whole
+            split.
     """
     per_clip = np.maximum(1, np.rint(split.lengths / (_EXCERPT_S * sample_rate_hz))).astype(int)
     num_parts = int(per_clip.sum())
@@ -75,9 +76,9 @@ def spread_evenly(split: Split, sample_rate_hz: int, seconds: float) -> Split:
 
 
 def first_segments(split: Split, config: ExperimentConfig, count: int) -> Split:
-    """What runs validated on that began before `train.valid_s`: the first segments of every row.
+    """The validation audio of runs that began before `train.valid_s` was added.
 
-    Those are the beginnings of the longest clips, one for each row of the batch.
+    It is the first segments of every row: the beginnings of the longest clips, one for each row.
     """
     model, data = config.model, config.data
     segments = schedule(

@@ -1,15 +1,15 @@
-"""The original's data, read as the original reads it (datasets/dataset.py), to compare with it.
+"""The original's data, read as the original reads it (datasets/dataset.py), for comparisons.
 
 A folder holds NAME_train.npy, NAME_valid.npy and NAME_test.npy, such as music_train.npy or
 Blizzard9k_train.npy: float16 [clips, samples] at 16 kHz. With `normalization="legacy"` tokens,
-batches and their order are the original's to the last bit, and so is what is wrong with them:
+batches and their order are the original's to the last bit, and so are its mistakes:
 
 - Every clip is scaled on its own so that its extremes become the outermost tokens. Loud and quiet
   clips sound alike, and silence is another token in each.
-- Clips are padded to a multiple of `seq_len` before that. The padding counts in the bits.
+- Before that, clips are padded to a multiple of `seq_len`. The padding counts in the bits.
 - The mu-law token of silence is 127, while the overlap in front of a clip is q_zero = 128.
 - A silent clip divides by zero: it becomes token 0 throughout with mu-law; with linear the tokens
-  are no numbers, which is refused here (the original fails when it looks them up).
+  are not numbers, which is refused here (the original fails when it looks them up).
 - The last clips that do not fill a batch are dropped, in evaluation too.
 - Batches are shuffled once, and come in the same order in every epoch.
 
@@ -38,11 +38,12 @@ def open_legacy(path: Path, config: DataConfig) -> Dataset:
 
     Args:
         path: the folder.
-        config: gives batch_size and seq_len, which decide what is dropped and padded.
+        config: gives batch_size and seq_len, which decide which clips are dropped and how they are
+            padded.
 
     Raises:
-        ValueError: the folder lacks a file or has two for a split, or a file is no such array or
-            holds less than a batch.
+        ValueError: a split has no file or several, or a file does not hold such an array or holds
+            less than a batch.
     """
     files = {name: _find(path, name) for name in SPLITS}
     digest = hashlib.sha256()
@@ -54,7 +55,7 @@ def open_legacy(path: Path, config: DataConfig) -> Dataset:
                 f"batch_size={config.batch_size}: must be at most {len(clips)}, the number of "
                 f"clips in {file}, as legacy normalization drops a batch that is not full"
             )
-        # Some clips stand for all, which are too many to read at every start.
+        # A digest of some clips; all are too many to read at every start.
         digest.update(f"{file.name} {clips.dtype} {clips.shape}".encode())
         digest.update(clips[:: max(1, len(clips) // 64)].tobytes())
         splits[name] = LegacySplit(name, file, clips, config.batch_size, config.seq_len)
@@ -72,7 +73,7 @@ class LegacySplit(Split):
         batch_size: int,
         seq_len: int,
     ) -> None:
-        """Keeps what the original would use of the clips, at their padded length."""
+        """Keeps the clips that the original uses, at their padded length."""
         self.name = name
         self._file = file
         self._clips = clips
@@ -80,7 +81,7 @@ class LegacySplit(Split):
         self._padded_len = -(-clips.shape[1] // seq_len) * seq_len
         num_used = len(clips) // batch_size * batch_size
         self.lengths = np.full(num_used, self._padded_len, np.int64)
-        # As many as are read from in turns.
+        # The rows read from this many clips in turns.
         self._quantized = functools.lru_cache(maxsize=batch_size)(self._quantize)
 
     def tokens(
@@ -90,7 +91,7 @@ class LegacySplit(Split):
         return self._quantized(clip, model.q_levels, model.q_type)[start:stop]
 
     def training_order(self, seed: int) -> Iterator[int]:
-        """The batches in the original's one order again and again, whatever the seed."""
+        """The batches in the original's order, again and again, with any seed."""
         del seed
         while True:
             yield from self.evaluation_order()
@@ -118,7 +119,7 @@ def quantize(
         ValueError: the clip has no tokens.
     """
     if not np.isfinite(clip).all():
-        raise ValueError("holds a sample that is no finite number")
+        raise ValueError("holds a sample that is not a finite number")
     from_zero = clip - clip.min()
     if from_zero.max() == 0:
         if q_type == "linear":

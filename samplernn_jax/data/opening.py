@@ -1,4 +1,4 @@
-"""Opens what a run is to be trained or evaluated on."""
+"""Opens a dataset of either format."""
 
 from pathlib import Path
 

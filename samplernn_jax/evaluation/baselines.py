@@ -1,8 +1,8 @@
-"""What a model without memory reaches: bits per sample of a marginal and of a bigram table.
+"""Bits per sample without a model: of a histogram and of a bigram table.
 
-Both are fitted on the training split. A SampleRNN that does not get far below the bigram has
-learned nothing that the last sample alone does not tell. Of a bigram table only the pairs that
-occur are kept, as with 65,536 levels it has 2^32 cells.
+Both are fitted on the training split. A model that does not get far below the bigram has learned
+nothing beyond what the last sample tells. Of the bigram table only the pairs that occur are kept,
+as with 65,536 levels it has 2^32 cells.
 """
 
 import math
@@ -17,7 +17,7 @@ from samplernn_jax.data.dataset import Split
 
 
 class Baselines(NamedTuple):
-    """Bits per sample on a split of tables fitted on the training split."""
+    """Bits per sample on a split, of tables that are fitted on the training split."""
 
     histogram_bits: float
     bigram_bits: float
@@ -27,8 +27,8 @@ class Bigrams(NamedTuple):
     """How often one token follows another.
 
     Attributes:
-        pairs: those that occur, as before * q_levels + after, ascending.
-        counts: how often each does.
+        pairs: the pairs that occur, as before * q_levels + after, ascending.
+        counts: how often each pair occurs.
     """
 
     pairs: Int64[np.ndarray, " pairs"]
@@ -36,11 +36,11 @@ class Bigrams(NamedTuple):
 
 
 _MAX_TABLE = 2**20
-"""Cells; pairs of fewer are counted in a table, of more by sorting them, which is slower."""
+"""Cells; a table up to this size counts pairs, above it they are sorted, which is slower."""
 
 _MAX_SAMPLES = 2**28
 _MAX_SAMPLES_TO_SORT = 2**24
-"""Where next to all pairs may differ, each sample takes memory."""
+"""Where nearly all pairs may differ, each sample takes memory."""
 
 _SAMPLES_AT_ONCE = 2**22
 
@@ -50,8 +50,9 @@ def bigram_counts(
 ) -> Bigrams:
     """Counts the pairs in a split; q_zero precedes a clip.
 
-    Of a split with more than `max_samples`, which would take minutes to read or gigabytes to keep,
-    clips from all of it are counted. None stands for 2**28, or 2**24 with more than 1024 levels.
+    A split with more than `max_samples` would take minutes to read or gigabytes to keep; then only
+    some clips, from all over it, are counted. None stands for 2**28, or 2**24 with more than 1024
+    levels.
     """
     if max_samples is None:
         max_samples = _MAX_SAMPLES if model.q_levels**2 <= _MAX_TABLE else _MAX_SAMPLES_TO_SORT
@@ -65,8 +66,8 @@ def bigram_counts(
 def baselines(train: Bigrams, split: Split, model: ArchitectureConfig) -> Baselines:
     """Scores tables fitted on the counts `train` on every sample of a split.
 
-    The histogram has one count added to every token; a row of the bigram table has one count
-    added that is spread like the histogram, so that unseen pairs keep a fair probability.
+    Every token of the histogram gets one extra count; every row of the bigram table gets one extra
+    count, distributed like the histogram, so that unseen pairs keep a fair probability.
     """
     q_levels = model.q_levels
     histogram = _summed(train.pairs % q_levels, train.counts, q_levels) + 1.0
@@ -88,7 +89,7 @@ def baselines(train: Bigrams, split: Split, model: ArchitectureConfig) -> Baseli
 def _pairs(
     split: Split, model: ArchitectureConfig, every: int = 1
 ) -> Iterator[Int64[np.ndarray, " samples"]]:
-    """The pairs in every so many-th clip, see `Bigrams`, those of many clips at once."""
+    """The pairs of every `every`-th clip, see `Bigrams`, those of many clips at once."""
     waiting: list[Int64[np.ndarray, " time"]] = []
     num_waiting = 0
     for clip in range(0, split.num_clips, every):

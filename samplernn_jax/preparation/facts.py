@@ -1,22 +1,23 @@
-"""recordings.jsonl: the facts about each recording that went into a dataset."""
+"""The facts about each recording: recordings.jsonl, and the remarks in dataset.json."""
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, FiniteFloat
 from typing_extensions import TypedDict
 
 from samplernn_jax.data.dataset import recordings_file
 from samplernn_jax.parsing import parse_json
+from samplernn_jax.preparation.clips import Clip
 from samplernn_jax.preparation.leveling import Leveled
-from samplernn_jax.preparation.splits import Clip
+from samplernn_jax.preparation.recordings import Rejected
 
 
 class _Line(TypedDict):
-    """What of a line is read again."""
+    """The fields of a line that are read again."""
 
     name: str
     splits: list[Literal["train", "valid", "test"]]
@@ -26,13 +27,13 @@ class _Line(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is told of a recording of a dataset.
+    """The facts about a recording of a dataset.
 
     Attributes:
         name: of the recording.
-        splits: where its clips are.
-        gain: the factor for its amplitudes.
-        rms: of its samples but outliers, before the gain; None in a dataset of an older version.
+        splits: that its clips are in.
+        gain: factor for its amplitudes.
+        rms: of its samples without outliers, before the gain; None in datasets of older versions.
     """
 
     name: str
@@ -41,28 +42,45 @@ class Facts:
     rms: float | None = None
 
 
-def write(folder: Path, leveled: Sequence[Leveled], dealt: dict[str, list[Clip]]) -> None:
-    """Writes the facts about recordings.
+def remarks(
+    recordings: Sequence[Leveled], rejected: Sequence[Rejected]
+) -> dict[str, list[dict[str, str]]]:
+    """The part of dataset.json about recordings that are passed over, damaged, or have notes.
+
+    Args:
+        recordings: in the dataset.
+        rejected: recordings that are passed over.
+    """
+    staged = [recording.staged for recording in recordings]
+    return {
+        "rejected": [{"recording": name, "reason": reason} for name, reason in rejected],
+        "damaged": [{"recording": r.name, "reason": r.damage} for r in staged if r.damage],
+        "notes": [{"recording": r.name, "note": note} for r in staged for note in r.notes],
+    }
+
+
+def write(folder: Path, recordings: Sequence[Leveled], clips: Mapping[str, Sequence[Clip]]) -> None:
+    """Writes recordings.jsonl.
 
     Args:
         folder: of the dataset.
-        leveled: the recordings.
-        dealt: the clips of each split.
+        recordings: in the dataset.
+        clips: of each split.
     """
-    where: list[set[str]] = [set() for _ in leveled]
-    for split, clips in dealt.items():
-        for clip in clips:
-            where[clip.recording].add(split)
-    with recordings_file(folder).open("w", encoding="utf-8") as stream:
-        for recording, in_splits in zip(leveled, where, strict=True):
+    splits: list[set[str]] = [set() for _ in recordings]
+    for split, of_split in clips.items():
+        for clip in of_split:
+            splits[clip.recording].add(split)
+    with recordings_file(folder).open("w", encoding="utf-8") as output:
+        for recording, in_splits in zip(recordings, splits, strict=True):
             facts = dataclasses.asdict(recording.staged)
             del facts["file"], facts["split"]
             facts |= {"gain": recording.gain, "splits": sorted(in_splits)}
-            stream.write(json.dumps(facts) + "\n")
+            output.write(json.dumps(facts) + "\n")
 
 
 def read(folder: Path) -> list[Facts]:
-    """The facts about the recordings of a dataset.
+    """Reads recordings.jsonl.
 
     Raises:
         ValueError: the file is missing or damaged.
@@ -72,5 +90,7 @@ def read(folder: Path) -> list[Facts]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: is missing or damaged; prepare the dataset again") from error
-    told = [parse_json(line, _Line, f"{file}, line {n}") for n, line in enumerate(lines, start=1)]
-    return [Facts(x["name"], x["splits"], x["gain"], x.get("rms")) for x in told]
+    parsed: list[Any] = [
+        parse_json(line, _Line, f"{file}, line {n}") for n, line in enumerate(lines, start=1)
+    ]
+    return [Facts(x["name"], x["splits"], x["gain"], x.get("rms")) for x in parsed]

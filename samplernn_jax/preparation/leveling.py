@@ -1,21 +1,24 @@
-"""How loud recordings become: one gain for all of them, or one for each."""
+"""The gain of recordings: one for all of them, or one for each."""
 
 import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from samplernn_jax.audio import Waveform
 from samplernn_jax.preparation import loudness
 from samplernn_jax.preparation.meter import ABSURD_PEAK
+from samplernn_jax.preparation.recordings import Rejected
 from samplernn_jax.preparation.settings import BuildSettings
 from samplernn_jax.preparation.staging import Staged
+from samplernn_jax.units import amplitude
 
 _BLOCK = 2**20
 
-# Recordings are too loud for the others if they are a quarter of the audio at most, and 6 dB lie
-# between them and the next. What is 40 dB below the loudest is no quiet recording but none at all.
+# Recordings are too loud for the others if they are at most a quarter of the audio, and 6 dB above
+# the next. What is 40 dB below the loudest is not a quiet recording but an empty one.
 _LOUD_SHARE = 0.25
 _LOUDER = 2.0
 _SILENT = 0.01
@@ -23,7 +26,7 @@ _SILENT = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Leveled:
-    """A staged recording with its mean taken away and its gain applied."""
+    """A staged recording with an offset to subtract, and a gain to apply after that."""
 
     staged: Staged
     offset: float
@@ -36,17 +39,17 @@ class Leveled:
 
     @property
     def peak(self) -> float:
-        """The largest amplitude but of outliers."""
+        """The largest amplitude without outliers."""
         return self.gain * _distance(self.offset, self.staged.low, self.staged.high)
 
     @property
     def outlying_peak(self) -> float:
-        """The largest amplitude."""
+        """The largest amplitude of all."""
         return self.gain * _distance(self.offset, self.staged.minimum, self.staged.maximum)
 
     @property
     def rms(self) -> float:
-        """Root mean square of the samples but outliers."""
+        """Root mean square of the samples without outliers."""
         return self.gain * self.staged.rms
 
 
@@ -54,35 +57,43 @@ def _distance(offset: float, low: float, high: float) -> float:
     return max(abs(low - offset), abs(high - offset))
 
 
-def leveled(
-    staged: Sequence[Staged], rejected: list[tuple[str, str]], settings: BuildSettings
-) -> tuple[list[Leveled], float | None]:
+class LeveledRecordings(NamedTuple):
+    """Recordings that have a gain.
+
+    Attributes:
+        recordings: the recordings.
+        gain: that they share, but for recordings too loud for the others, which have a lower one;
+            None where each recording has its own.
+        rejected: recordings without a sensible level, and why.
+    """
+
+    recordings: list[Leveled]
+    gain: float | None
+    rejected: list[Rejected]
+
+
+def level_recordings(staged: Sequence[Staged], settings: BuildSettings) -> LeveledRecordings:
     """Gives each recording its gain.
 
     Args:
         staged: the recordings.
-        rejected: takes (name, reason) of what is left out.
         settings: of the dataset.
-
-    Returns:
-        The recordings, and the gain that they share; None where each has its own. Recordings that
-        are too loud for the others (see `_level`) have a lower one.
     """
     plain = [Leveled(r, r.mean if settings.remove_dc else 0.0, 1.0) for r in staged]
-    absurd = [recording for recording in plain if recording.peak > ABSURD_PEAK]
-    rejected += [
-        (recording.staged.name, f"has samples of {recording.peak:.3g}, full scale is 1")
-        for recording in absurd
-    ]
     usable = [recording for recording in plain if recording.peak <= ABSURD_PEAK]
+    rejected = [
+        Rejected(r.staged.name, f"has samples of {r.peak:.3g}, full scale is 1")
+        for r in plain
+        if r.peak > ABSURD_PEAK
+    ]
     if settings.gain_per == "recording":
         gains = [_gain([recording], settings) for recording in usable]
-        return _with_gains(usable, gains), None
+        return LeveledRecordings(_with_gains(usable, gains), None, rejected)
     shared = _gain(usable, settings)
-    if settings.gain == "none":
-        return _with_gains(usable, [shared] * len(usable)), shared
-    gains = [min(shared, 1.0 / r.peak) if r.peak else shared for r in usable]
-    return _with_gains(usable, gains), shared
+    gains = [shared] * len(usable)
+    if settings.gain != "none":
+        gains = [min(shared, 1.0 / r.peak) if r.peak else shared for r in usable]
+    return LeveledRecordings(_with_gains(usable, gains), shared, rejected)
 
 
 def _with_gains(recordings: Sequence[Leveled], gains: Sequence[float]) -> list[Leveled]:
@@ -93,7 +104,7 @@ def _with_gains(recordings: Sequence[Leveled], gains: Sequence[float]) -> list[L
 
 
 def _level(group: Sequence[Leveled]) -> float:
-    """The peak of the loudest recording that is not too loud for the others; 0 if there is none."""
+    """The peak of the loudest recording that is not too loud for the others; 0 without any."""
     total = sum(recording.staged.num_samples for recording in group)
     order = sorted(group, key=lambda recording: -recording.peak)
     level, above = order[0].peak if order else 0.0, 0
@@ -107,7 +118,7 @@ def _level(group: Sequence[Leveled]) -> float:
 
 
 def _gain(group: Sequence[Leveled], settings: BuildSettings) -> float:
-    """The factor for recordings that share one."""
+    """The gain that recordings share."""
     level = _level(group)
     if settings.gain == "none" or level < np.finfo(np.float32).tiny:
         return 1.0
@@ -122,7 +133,7 @@ def _gain(group: Sequence[Leveled], settings: BuildSettings) -> float:
     )
     if lufs is None:  # too short or too quiet to have a loudness
         return 1.0 / level
-    return min(float(10 ** ((settings.loudness_lufs - lufs) / 20)), 1.0 / level)
+    return min(amplitude(settings.loudness_lufs - lufs), 1.0 / level)
 
 
 def _without_outliers(recording: Leveled) -> Iterable[Waveform]:

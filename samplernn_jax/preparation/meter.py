@@ -1,4 +1,4 @@
-"""The facts about a recording, gathered while it goes by."""
+"""The facts about a recording, gathered block by block."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from samplernn_jax.audio import Balance, Frames, Waveform
+from samplernn_jax.audio import Balance, Frames, Waveform, power_spectrogram
 
 _WINDOW_S = 0.02
 _QUANTILE = 0.99
@@ -15,12 +15,12 @@ _LONGEST_OUTLIER = 5  # windows
 _SOUNDING = 1e-3
 
 ABSURD_PEAK = 8.0
-"""18 dB over full scale: no sound of floats, but integers that were not scaled, or damage."""
+"""18 dB over full scale: integers that were not scaled, or damage, but not sound."""
 
-_FFT_SIZE = 1024
-_FFT_EVERY = 8  # a spectrum of every eighth stretch is enough to find the bandwidth
+_FFT_LEN = 1024
+_FFT_EVERY = 8  # every eighth frame is enough to find the bandwidth
 _NOTHING_DB = -90.0  # below the loudest frequency
-_BAND_EDGES = np.unique(np.geomspace(1, _FFT_SIZE // 2 + 1, 14).round().astype(int))
+_BAND_EDGES = np.unique(np.geomspace(1, _FFT_LEN // 2 + 1, 14).round().astype(int))
 _LOWEST_DB = -60.0
 
 _CLIPPED = 0.98
@@ -29,18 +29,17 @@ _CLIPPED_RUN = 5
 PerWindow = Float64[np.ndarray, " windows"]
 
 
-def ordinary(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
-    """Which windows of 20 ms are no outliers.
+def inliers(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
+    """Which windows of 20 ms are not outliers.
 
-    A window is loud if its peak is more than 6 dB above the 99 % quantile of the peaks of the
-    windows that sound, which are those within 60 dB of the loudest, or of full scale if that is
-    less. So at most a hundredth of the sound is loud, and nothing is in less than a second of it.
-    Music and speech as they are have no such windows: their largest sample is 2.4 to 5.7 dB above
-    that quantile.
+    A window sounds if its peak is within 60 dB of the loudest one, or of full scale if that is
+    less. It is loud if its peak is more than 6 dB above the 99 % quantile of the sounding windows.
+    So at most one in a hundred of these is loud, and none in less than a second of sound. Music and
+    speech have no loud windows: their largest sample is 2.4 to 5.7 dB above that quantile.
 
-    Up to 100 ms of loud windows in a row are outliers: a click, or the two frames of an MP3 that a
-    damaged spot spoils, which are 72 ms at 16 kHz and less above. What lasts longer is sound that
-    is rare, such as calls in a quiet forest, unless it is far above full scale: a decoder made it.
+    Up to 100 ms of consecutive loud windows are outliers: a click, or the two frames of an MP3
+    around damage, which last 72 ms at 16 kHz and less at higher rates. Longer ones are rare sounds,
+    such as calls in a quiet forest, unless they are far above full scale: a decoder made them.
 
     Args:
         peaks: the largest amplitude of each window.
@@ -60,7 +59,7 @@ class Meter:
     """Gathers the facts about a recording.
 
     Attributes:
-        num_samples: how many went by.
+        num_samples: so far.
         balance: of the channels and their mix.
     """
 
@@ -71,15 +70,15 @@ class Meter:
         self._window = max(1, round(_WINDOW_S * sample_rate_hz))
         self._rest = np.zeros(0, np.float32)
         self._windows: list[Float64[np.ndarray, "5 _"]] = []
-        self._power = np.zeros(_FFT_SIZE // 2 + 1)
+        self._power = np.zeros(_FFT_LEN // 2 + 1)
         self._num_values, self._num_clipped = 0, 0
         self._digest = hashlib.blake2b(digest_size=16)
 
     def watch(self, blocks: Iterator[Frames]) -> Iterator[Frames]:
-        """Passes on what comes from the decoder.
+        """Passes on the blocks of the decoder, and counts clipped values.
 
-        A value is clipped if it is near full scale and equal to the five before: of 16 bits, not
-        even low waves that were not cut off stand still at their crest for so long.
+        A value is clipped if it is near full scale and equal to the five before: in 16 bits, not
+        even the crest of a low wave stays on one value for that long.
         """
         for frames in self.balance.watch(blocks):
             still = (frames[1:] == frames[:-1]) & (np.abs(frames[1:]) >= _CLIPPED)
@@ -90,7 +89,7 @@ class Meter:
             yield frames
 
     def add(self, block: Waveform) -> None:
-        """Takes the next samples into account."""
+        """Counts the next samples in."""
         if len(block) == 0:
             return
         self.num_samples += len(block)
@@ -102,12 +101,12 @@ class Meter:
         self._rest = samples[whole:]
 
     def facts(self) -> dict[str, int | float | str | list[float]]:
-        """What was gathered of a recording that is not empty; see `staging.Staged`."""
+        """The facts about a recording that is not empty; see `staging.Staged`."""
         last = [_measured(self._rest[None])] if len(self._rest) else []
         sizes, lows, highs, sums, squares = np.concatenate([*self._windows, *last], axis=1)
         centre = float(np.median(sums / sizes))
         peaks = np.maximum(highs - centre, centre - lows)
-        usual = ordinary(peaks)
+        usual = inliers(peaks)
         mean = float(sums[usual].sum() / sizes[usual].sum())
         power = float(squares[usual].sum() / sizes[usual].sum()) - mean**2
         return {
@@ -126,14 +125,14 @@ class Meter:
         }
 
     def _bandwidth_hz(self) -> float:
-        power = self._power[1:]  # the mean is no frequency
+        power = self._power[1:]  # without the mean
         heard = np.flatnonzero(power > power.max() * 10 ** (_NOTHING_DB / 10))
         highest = int(heard[-1]) + 1 if len(heard) else 0
-        return highest * self._sample_rate_hz / _FFT_SIZE
+        return highest * self._sample_rate_hz / _FFT_LEN
 
 
 def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
-    """Size, least and largest sample, sum and sum of squares of each window."""
+    """Size, lowest and highest sample, sum and sum of squares of each window."""
     exact = windows.astype(np.float64)
     return np.stack(
         [
@@ -147,11 +146,9 @@ def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
 
 
 def _power_spectrum(block: Waveform) -> Float64[np.ndarray, " bins"]:
-    """The summed power of some stretches of a block; of the whole block if it is short."""
-    size = min(_FFT_SIZE, len(block))
-    frames = block[: len(block) // size * size].reshape(-1, size)[::_FFT_EVERY]
-    windowed = frames.astype(np.float64) * np.hanning(size + 2)[None, 1:-1]
-    return np.square(np.abs(np.fft.rfft(windowed, _FFT_SIZE))).sum(axis=0)
+    """The summed power of some frames of a block; of the whole block if it is short."""
+    size = min(_FFT_LEN, len(block))
+    return power_spectrogram(block, size, _FFT_EVERY * size, _FFT_LEN).sum(axis=0)
 
 
 def _bands(power: Float64[np.ndarray, " bins"]) -> list[float]:

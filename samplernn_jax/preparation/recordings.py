@@ -2,52 +2,67 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from samplernn_jax import audio
+from samplernn_jax.checks import require
 from samplernn_jax.data.dataset import SPLITS
 
 _SPLIT_FOLDERS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 
 
 class Recording(NamedTuple):
-    """Something to read audio from.
+    """A source of audio.
 
     Attributes:
-        name: its path relative to the input, unique among the recordings of a dataset.
+        name: its path relative to the input; unique among the recordings of a dataset.
         open: starts reading; may raise ValueError.
-        fingerprint: changes when the recording does; empty where nothing tells.
-        split: "train", "valid" or "test" where that is given.
+        fingerprint: differs when the recording has changed; empty if that cannot be known.
+        split: "train", "valid" or "test" if given.
     """
 
     name: str
-    open: Callable[[], AbstractContextManager[audio.Stream]]
+    open: audio.Opener
     fingerprint: str = ""
     split: str | None = None
 
 
+class Rejected(NamedTuple):
+    """A recording that is passed over.
+
+    Attributes:
+        name: of the recording.
+        reason: ends a sentence that begins with the name, such as "is silent".
+    """
+
+    name: str
+    reason: str
+
+
 class Found(NamedTuple):
-    """What there is in an input.
+    """The recordings of an input.
 
     Attributes:
         recordings: sorted by name.
-        rejected: (name, reason) of what looks like audio and cannot be read.
-        num_ignored: files that do not look like audio.
+        rejected: files and folders that look like audio but cannot be read.
+        num_ignored: number of files that do not look like audio.
     """
 
     recordings: Sequence[Recording]
-    rejected: Sequence[tuple[str, str]] = ()
+    rejected: Sequence[Rejected] = ()
     num_ignored: int = 0
 
 
 def of_waveform(name: str, waveform: audio.Waveform, sample_rate_hz: int) -> Recording:
     """A recording in memory."""
     blocks = [waveform[:, None]]
-    return Recording(name, lambda: nullcontext(audio.Stream(sample_rate_hz, 1, iter(blocks))))
+    return Recording(
+        name, lambda: nullcontext(audio.OpenRecording(sample_rate_hz, 1, iter(blocks)))
+    )
 
 
 def of_file(name: str, path: Path, split: str | None = None) -> Recording:
@@ -55,30 +70,29 @@ def of_file(name: str, path: Path, split: str | None = None) -> Recording:
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is no regular file.
+        ValueError: it is not a regular file.
     """
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is no file but a device or pipe")
+    require(stat.S_ISREG(status.st_mode), "it is a device or pipe, not a file")
     fingerprint = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    return Recording(name, partial(audio.open_stream, path), fingerprint, split)
+    return Recording(name, partial(audio.open_recording, path), fingerprint, split)
 
 
 def find(inputs: Sequence[Path], leave_out: Path) -> Found:
     """Recordings of files, folders and lists.
 
-    Folders are searched to any depth, through symbolic links too, but each file is taken once.
-    A list is a text file, .txt or .m3u, with a path on each line, relative to the list.
+    Folders are searched to any depth, also through symbolic links; each file is used once. A list
+    is a text file, .txt or .m3u, with one path per line, relative to the list.
 
     Args:
         inputs: the files, folders and lists.
-        leave_out: a folder that is not searched, the one to be made.
+        leave_out: a folder that is not searched, such as the output.
 
     Raises:
-        ValueError: an input does not exist, or there is no recording in all of them.
+        ValueError: an input does not exist, or none of them holds a recording.
     """
-    recordings: dict[Path, Recording] = {}  # by what the path leads to
-    rejected: list[tuple[str, str]] = []
+    recordings: dict[Path, Recording] = {}  # by resolved path
+    rejected: list[Rejected] = []
     num_ignored = 0
     for given in inputs:
         prefix = f"{given.resolve().name}/" if len(inputs) > 1 and given.is_dir() else ""
@@ -89,21 +103,20 @@ def find(inputs: Sequence[Path], leave_out: Path) -> Found:
             try:
                 recordings.setdefault(path.resolve(), of_file(prefix + name, path))
             except (OSError, RuntimeError, ValueError) as error:
-                rejected.append((prefix + name, f"cannot be read ({error})"))
-    if not recordings:
-        where = ", ".join(map(str, inputs))
-        passed_over = f"; passed over {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
-        raise ValueError(
-            f"input={where}: holds no audio file (such as .wav, .flac, .mp3, .m4a or .mp4)"
-            + passed_over
-        )
+                rejected.append(Rejected(prefix + name, f"cannot be read ({error})"))
+    example = f"; passed over {rejected[0].name}: {rejected[0].reason}" if rejected else ""
+    require(
+        bool(recordings),
+        f"input={', '.join(map(str, inputs))}: holds no audio file (such as .wav, .flac, .mp3, "
+        f".m4a or .mp4){example}",
+    )
     return Found(_with_unique_names(recordings.values()), rejected, num_ignored)
 
 
 def _files(
-    given: Path, leave_out: Path, rejected: list[tuple[str, str]]
+    given: Path, leave_out: Path, rejected: list[Rejected]
 ) -> Iterator[tuple[str, Path, bool]]:
-    """Name, path, and whether the user named the file itself, of every file of an input."""
+    """Name and path of every file of an input, and whether the user named the file itself."""
     if given.is_dir():
         for path in _walk(given, leave_out, rejected):
             yield path.relative_to(given).as_posix(), path, False
@@ -116,12 +129,12 @@ def _files(
         raise ValueError(f"input={given}: must be an existing file, folder or list of files")
 
 
-def _walk(folder: Path, leave_out: Path, rejected: list[tuple[str, str]]) -> Iterator[Path]:
-    """Every file below a folder but hidden ones; a loop of links is walked once."""
+def _walk(folder: Path, leave_out: Path, rejected: list[Rejected]) -> Iterator[Path]:
+    """Every file below a folder without hidden ones; a loop of links is walked once."""
 
     def unreadable(error: OSError) -> None:
         name = Path(error.filename).relative_to(folder).as_posix()
-        rejected.append((name, f"folder cannot be read ({error.strerror})"))
+        rejected.append(Rejected(name, f"folder cannot be read ({error.strerror})"))
 
     seen = {leave_out}
     for at, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
@@ -137,7 +150,7 @@ def _walk(folder: Path, leave_out: Path, rejected: list[tuple[str, str]]) -> Ite
 
 
 def _lines(file: Path) -> list[str]:
-    """The lines of a text file but empty ones and comments.
+    """The lines of a text file without empty ones and comments.
 
     Raises:
         ValueError: the file cannot be read.
@@ -148,13 +161,13 @@ def _lines(file: Path) -> list[str]:
         raise ValueError(f"{file}: cannot be read as a list of files ({error})") from error
     try:
         lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:  # as .m3u files were before UTF-8
+    except UnicodeDecodeError:  # an .m3u file from before UTF-8
         lines = content.decode("latin-1").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _with_unique_names(recordings: Iterable[Recording]) -> list[Recording]:
-    """Sorted by name; of equal names the second becomes "name (2)", and so on."""
+    """Sorted by name; where names are equal, the second becomes "name (2)", and so on."""
     counts: dict[str, int] = {}
     unique = []
     for recording in sorted(recordings, key=lambda r: (r.name, r.fingerprint)):
@@ -165,40 +178,39 @@ def _with_unique_names(recordings: Iterable[Recording]) -> list[Recording]:
 
 
 def split_by_folder(recordings: Sequence[Recording]) -> list[Recording]:
-    """Gives every recording the split that its first folder names.
+    """Gives every recording the split named by its first folder.
 
     Raises:
-        ValueError: a recording is in none of the folders train, valid (or validation) and test.
+        ValueError: a recording is not in a folder train, valid, validation or test.
     """
     split = []
     for recording in recordings:
         folders = recording.name.split("/")[:-1][:2]  # the first may be the input itself
         named = [_SPLIT_FOLDERS[folder] for folder in folders if folder in _SPLIT_FOLDERS]
-        if not named:
-            raise ValueError(
-                f"split_by=folder: {recording.name} must be in one of the folders "
-                f"{', '.join(_SPLIT_FOLDERS)} of the input"
-            )
+        require(
+            bool(named),
+            f"split_by=folder: {recording.name} must be in one of the folders "
+            f"{', '.join(_SPLIT_FOLDERS)} of the input",
+        )
         split.append(recording._replace(split=named[0]))
     return split
 
 
 def split_by_lists(recordings: Sequence[Recording], lists: dict[str, Path]) -> list[Recording]:
-    """Gives the recordings that a list names its split, and all others "train".
+    """Gives the recordings on a list the list's split, and all others "train".
 
     Args:
         recordings: all of them.
-        lists: of the splits valid and test, text files with the name of a recording on each line.
+        lists: text files for the splits valid and test, with one recording's name per line.
 
     Raises:
-        ValueError: a list cannot be read, names what there is not, or what another names too.
+        ValueError: a list cannot be read, or names a recording that is missing or on both lists.
     """
     splits: dict[str, str] = {}
     names = {recording.name for recording in recordings}
     for split in SPLITS[1:]:
         for line in _lines(lists[split]):
-            if line not in names:
-                raise ValueError(f"{lists[split]}: names {line!r}, which is not among the inputs")
-            if splits.setdefault(line, split) != split:
-                raise ValueError(f"{lists[split]}: names {line!r}, as the other list does")
+            require(line in names, f"{lists[split]}: names {line!r}, which is not in the input")
+            only_here = splits.setdefault(line, split) == split
+            require(only_here, f"{lists[split]}: names {line!r}, as the other list does")
     return [r._replace(split=splits.get(r.name, "train")) for r in recordings]

@@ -19,7 +19,7 @@ class BuildSettings:
         remove_dc: subtract the mean of each recording.
         gain: "peak" makes the loudest sample 1, "loudness" brings to `loudness_lufs` without
             clipping, "none" keeps amplitudes as they are. Short sounds that are far louder than
-            all the rest of a recording do not count and are clipped, see `meter.ordinary`.
+            all the rest of a recording do not count and are clipped, see `meter.inliers`.
         gain_per: one gain for the whole "dataset", which keeps loud and quiet apart, or one for
             each "recording". A few recordings that are far louder than all others do not set the
             gain of the dataset and have one of their own, see `leveling`.

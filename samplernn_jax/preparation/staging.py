@@ -1,8 +1,7 @@
-"""The first half of a preparation: every recording decoded, mixed down, resampled and measured.
+"""Staging: every recording is decoded, mixed down, resampled, measured and written as float32.
 
-The gain is one number for the whole dataset and known only when all have been heard, so each
-recording is first written as float32 to a staging folder. What is whole there is not decoded
-again when an interrupted preparation is run once more.
+The gain of a dataset is known only after all recordings have been measured. So they are first
+written to a staging folder, where an interrupted preparation finds them when it goes on.
 """
 
 import dataclasses
@@ -18,16 +17,17 @@ from pydantic import FiniteFloat
 
 from samplernn_jax import audio
 from samplernn_jax.audio import Waveform
-from samplernn_jax.parsing import build, read_json
+from samplernn_jax.checks import require
+from samplernn_jax.parsing import build
 from samplernn_jax.preparation.meter import Meter
-from samplernn_jax.preparation.recordings import Recording
+from samplernn_jax.preparation.recordings import Recording, Rejected
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.storage import replace_file, write_json
+from samplernn_jax.storage import read_json, replace_file, write_json
 
 _Fact = str | int | FiniteFloat
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, done, total) whenever a part of the work is done."""
+OnProgress = Callable[[str, int, int], None]
+"""Called as on_progress(what, done, total) whenever a part of the work is done."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,26 +36,26 @@ class Staged:
 
     Attributes:
         name: of the recording.
-        split: "train", "valid" or "test" where that is given.
-        file: where the samples are.
-        num_samples: how many.
-        mean: of the samples but outliers, see `meter.ordinary`.
-        rms: their root mean square about the mean.
-        low: the least of them.
-        high: the largest of them.
+        split: "train", "valid" or "test" if given.
+        file: of the samples.
+        num_samples: at the dataset's rate.
+        mean: of the samples without outliers, see `meter.inliers`.
+        rms: of the same samples, about their mean.
+        low: the lowest of them.
+        high: the highest of them.
         minimum: of all samples.
         maximum: of all samples.
-        peak_s: where in the recording the sample that is furthest from the mean is, to 20 ms.
-        bandwidth_hz: above this there is nothing.
-        spectrum: the share of each frequency band in dB.
-        clipped: fraction of the values of the recording that were clipped when it was made.
-        channel: the channel that was taken, from 1; 0 where they were mixed down.
-        lost_db: how far the mix is below that of unrelated channels, see `audio.Balance`.
+        peak_s: position of the sample furthest from the mean, to 20 ms.
+        bandwidth_hz: the highest frequency with any power.
+        spectrum: share of the power in each frequency band, in dB.
+        clipped: fraction of the recording's values that were clipped when it was made.
+        channel: that is used, from 1; 0 for the mix of all.
+        lost_db: the level that the mix loses, see `audio.Balance`.
         source_rate_hz: sample rate of the recording.
-        source_channels: channels of the recording.
-        damage: why the recording ends before its time; empty if it does not.
-        notes: what else its decoder has to say, a sentence each.
-        digest: of the samples; tells copies.
+        source_channels: number of channels of the recording.
+        damage: why the recording ends early; empty if it does not.
+        notes: other remarks of its decoder, a sentence each.
+        digest: of the samples; equal for copies.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Staged:
 
 
 class _Stopped(Exception):
-    """Another recording failed, or the user had enough."""
+    """Another recording failed, or the user interrupted."""
 
 
 def stage(
@@ -94,23 +94,23 @@ def stage(
     folder: Path,
     settings: BuildSettings,
     workers: int,
-    progress: Progress,
-) -> tuple[list[Staged], list[tuple[str, str]]]:
-    """Decodes recordings in parallel; threads do, as the decoders release Python's lock.
+    on_progress: OnProgress,
+) -> tuple[list[Staged], list[Rejected]]:
+    """Decodes recordings in parallel threads, as the decoders release Python's lock.
 
     Args:
-        recordings: what to decode.
-        folder: the staging folder; what is whole there already is kept.
+        recordings: to be decoded.
+        folder: the staging folder; recordings that are complete there are kept.
         settings: of the dataset.
-        workers: how many recordings are decoded at once.
-        progress: told of each recording that is done.
+        workers: number of recordings decoded at once.
+        on_progress: called after each recording.
 
     Returns:
-        What could be decoded, in the order of `recordings`, and (name, reason) of what could not.
+        The recordings in order, and those that cannot be decoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     staged: dict[int, Staged] = {}
-    rejected: dict[int, tuple[str, str]] = {}
+    rejected: dict[int, Rejected] = {}
     stopped = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
         numbers = {
@@ -123,8 +123,8 @@ def stage(
                 try:
                     staged[number] = future.result()
                 except ValueError as error:
-                    rejected[number] = (recordings[number].name, str(error))
-                progress("decoding", done, len(recordings))
+                    rejected[number] = Rejected(recordings[number].name, str(error))
+                on_progress("decoding", done, len(recordings))
         except BaseException:
             stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -135,7 +135,7 @@ def stage(
 def _stage_once(
     recording: Recording, folder: Path, settings: BuildSettings, stopped: threading.Event
 ) -> Staged:
-    """Decodes a recording unless that was done before."""
+    """Decodes a recording, unless an earlier preparation did."""
     what = (
         f"{recording.name}\n{recording.fingerprint}\n{settings.sample_rate_hz}\n{settings.channel}"
     )
@@ -151,7 +151,7 @@ def _stage_once(
 
 
 def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
-    """What an earlier preparation left, if that is whole."""
+    """The recording as an earlier preparation left it, if it is complete."""
     try:
         known = read_json(facts, dict[str, _Fact | list[_Fact]])
         staged: Staged = build(Staged, {**known, **identity}, str(facts))
@@ -163,9 +163,9 @@ def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
 def _decode(
     recording: Recording, file: Path, settings: BuildSettings, stopped: threading.Event
 ) -> dict[str, Any]:
-    """Writes the samples to a file and gives the facts.
+    """Writes the samples to a file, and returns the facts.
 
-    Where the channels cancel each other it is decoded again, and the louder one taken.
+    Where the channels cancel each other, it is decoded again, and only the loudest one is used.
     """
     meter, facts = _decode_channel(recording, file, settings, stopped, settings.channel)
     balance = meter.balance
@@ -182,8 +182,8 @@ def _decode_channel(
     channel: int,
 ) -> tuple[Meter, dict[str, Any]]:
     meter, damage = Meter(settings.sample_rate_hz), ""
-    with recording.open() as stream, replace_file(file) as partial, partial.open("wb") as output:
-        source = stream._replace(blocks=meter.watch(stream.blocks))
+    with recording.open() as opened, replace_file(file) as partial, partial.open("wb") as output:
+        source = opened._replace(blocks=meter.watch(opened.blocks))
         try:
             for block in audio.resampled(source, settings.sample_rate_hz, channel):
                 if stopped.is_set():
@@ -192,13 +192,12 @@ def _decode_channel(
                 output.write(block.astype("<f4").tobytes())
         except audio.DamagedError as error:
             damage = str(error)
-        if meter.num_samples == 0:
-            raise ValueError(damage or "holds no audio")
+        require(meter.num_samples > 0, damage or "holds no audio")
     return meter, {
         **meter.facts(),
         "channel": channel,
-        "source_rate_hz": stream.sample_rate_hz,
-        "source_channels": stream.num_channels,
+        "source_rate_hz": opened.sample_rate_hz,
+        "source_channels": opened.num_channels,
         "damage": damage,
-        "notes": list(stream.notes),
+        "notes": list(opened.notes),
     }

@@ -8,21 +8,21 @@ from collections.abc import Iterator
 import jax
 
 from samplernn_jax import storage
-from samplernn_jax.processes import from_first_process, is_first_process, of_each_process
+from samplernn_jax.processes import from_first_process, is_first_process, processes_without
 from samplernn_jax.runs.workdir import Workdir
 
 _SEEN_WITHIN_S = 60.0
-"""NFS shows a new file to a host that has just looked for it in vain after up to a minute."""
+"""NFS may take a minute to show a new file to a host that has just looked for it in vain."""
 
 
 @contextlib.contextmanager
 def claimed(workdir: Workdir) -> Iterator[None]:
-    """Makes the workdir this run's own as long as the block runs; a new one left empty is removed.
+    """Keeps other runs out of the workdir while the block runs; removes a new one if it is empty.
 
     Raises:
         ValueError: another run has it, it cannot be made, or not all processes see it.
     """
-    token, was_there = secrets.randbits(48), workdir.path.exists()
+    token, was_there = secrets.randbits(48), storage.exists(workdir.path)
     try:
         with contextlib.ExitStack() as stack:
             if is_first_process():
@@ -33,8 +33,7 @@ def claimed(workdir: Workdir) -> Iterator[None]:
             yield
     finally:
         if is_first_process() and not was_there:
-            with contextlib.suppress(OSError):  # there is something in it
-                workdir.path.rmdir()
+            storage.remove_if_empty(workdir.path)
 
 
 def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN_S) -> None:
@@ -42,21 +41,20 @@ def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN
 
     Args:
         workdir: of the run.
-        token: what is to be seen in the holder's file.
-        within_s: how long to look.
+        token: what the holder's file must contain.
+        within_s: how long to wait for it.
 
     Raises:
-        ValueError: some do not see it, as they have another folder of this name.
+        ValueError: some processes do not see it, as their folder of this name is another one.
     """
     deadline = time.monotonic() + within_s
     while not (seen := _token(workdir) == token) and time.monotonic() < deadline:
         time.sleep(0.2)
-    blind = [str(number) for number, sees in enumerate(of_each_process(seen)) if not sees]
-    if blind:
+    if blind := processes_without(seen):
         raise ValueError(
             f"workdir={workdir.path}: must be a folder that all of the {jax.process_count()} "
-            f"processes share, but process {', '.join(blind)} does not see what process 0 writes"
-            + ("" if workdir.path.is_absolute() else "; give an absolute path")
+            f"processes share, but process {', '.join(map(str, blind))} does not see what "
+            "process 0 writes" + ("" if workdir.path.is_absolute() else "; give an absolute path")
         )
 
 

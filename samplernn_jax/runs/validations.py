@@ -1,8 +1,8 @@
-"""What validation gave, step by step: a record of its own in the workdir.
+"""The record of a run's validations, a file of its own in the workdir.
 
-It holds all steps that were validated, also those whose checkpoints were removed, so that nothing
-that is decided by the best of them depends on what is on the disk. Of several processes the first
-one writes it, and tells the others what it read.
+It holds all validated steps, also those whose checkpoints were removed, so that no decision based
+on the best of them depends on which checkpoints are on the disk. The first process writes it, and
+sends what it reads to the others.
 """
 
 import json
@@ -12,10 +12,9 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
-from samplernn_jax.parsing import read_json
 from samplernn_jax.processes import text_from_first_process
 from samplernn_jax.runs.workdir import Workdir
-from samplernn_jax.storage import write_json
+from samplernn_jax.storage import read_json, write_json
 
 _Step = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
 _Recorded = dict[_Step, FiniteFloat]
@@ -29,16 +28,16 @@ def read(workdir: Workdir, inside_checkpoints: Mapping[int, float]) -> Validatio
 
     Args:
         workdir: of the run.
-        inside_checkpoints: by step, of those that hold their own validation, infinite where there
-            was none; so it was before there was a record.
+        inside_checkpoints: by step, of checkpoints that hold their own validation, as they did
+            before there was a record; infinite where there was no validation.
 
     Raises:
         ValueError: the record cannot be used.
     """
     inside = {step: bits for step, bits in inside_checkpoints.items() if math.isfinite(bits)}
     recorded = {**inside, **_read_file(workdir)}
-    told = json.loads(text_from_first_process(json.dumps(recorded)))
-    return {int(step): bits for step, bits in told.items()}
+    agreed = json.loads(text_from_first_process(json.dumps(recorded)))
+    return {int(step): bits for step, bits in agreed.items()}
 
 
 def _read_file(workdir: Workdir) -> Validations:
@@ -54,7 +53,7 @@ def _read_file(workdir: Workdir) -> Validations:
 
 
 def write(workdir: Workdir, recorded: Validations) -> None:
-    """Writes the record, whole or not at all."""
+    """Replaces the record."""
     write_json(workdir.validations_file, dict(sorted(recorded.items())))
 
 

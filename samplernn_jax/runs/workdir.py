@@ -2,14 +2,14 @@
 
 config.json          the whole configuration and the sample rate
 checkpoints/STEP/    parameters, optimizer, carry, and the checksums of their files
-validations.json     bits of every validation, by step, also of checkpoints that are no longer there
-damaged_checkpoints/ those that were put aside, if any
+validations.json     bits of every validation, by step, also of checkpoints that were removed
+damaged_checkpoints/ those that were moved aside, if any
 metrics.jsonl        one JSON object a line
 learning_curve.png
 samples/step_STEP/   generated wavs and their spectrograms
 tensorboard/
 plucked_*/           the synthetic corpus, where the run made its own
-.lock, .lock.json    keep a second training out, see `files.held`
+.lock, .lock.json    keep a second training out, see `storage.held`
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import TypedDict
 
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
-from samplernn_jax.parsing import read_json, typed
-from samplernn_jax.storage import check_local, write_json
+from samplernn_jax.parsing import typed
+from samplernn_jax.storage import check_local, names, read_json, write_json
 
 FORMAT_VERSION = 1
 
@@ -50,8 +50,8 @@ class RunInfo:
         sample_rate_hz: of the audio.
         dataset_digest: of the dataset; "" for an imported model that was not trained here.
         imported: the model was imported, so its shape does not come from a recipe.
-        valid_segments: of a run that began before `train.valid_s` was there: it validates on so
-            many first segments of each row, as it always did; 0 for every other run.
+        valid_segments: in a run that began before `train.valid_s` was added, the number of first
+            segments of each row on which it validates; 0 in every other run.
     """
 
     config: ExperimentConfig
@@ -81,9 +81,13 @@ class Workdir:
         """Checkpoints, a folder for each step."""
         return self.path.absolute() / "checkpoints"
 
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint of a step."""
+        return self.checkpoints / str(step)
+
     @property
     def damaged_checkpoints(self) -> Path:
-        """Checkpoints that were found damaged and put aside."""
+        """Checkpoints that were found damaged and moved aside."""
         return self.path.absolute() / "damaged_checkpoints"
 
     @property
@@ -107,29 +111,30 @@ class Workdir:
         return self.path / "tensorboard"
 
     @property
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints, ascending."""
+        return sorted(int(name) for name in names(self.checkpoints) if name.isdigit())
+
+    @property
     def has_checkpoint(self) -> bool:
-        """Whether anything was trained here."""
-        return self.checkpoints.is_dir() and any(
-            folder.name.isdigit() for folder in self.checkpoints.iterdir()
-        )
+        """Whether a model was trained here, or imported."""
+        return bool(self.steps)
 
     @property
     def was_trained(self) -> bool:
         """Whether there is a checkpoint of training, not just an imported model (step 0)."""
-        return self.has_checkpoint and any(
-            folder.name.isdigit() and int(folder.name) > 0 for folder in self.checkpoints.iterdir()
-        )
+        return any(step > 0 for step in self.steps)
 
     @property
     def imported_model(self) -> ArchitectureConfig | None:
-        """The shape of the model that was imported into this folder, if one was."""
+        """The configuration of the model that was imported into this folder, if one was."""
         if not self.has_checkpoint:
             return None
         info = self.read_info()
         return info.config.model if info.imported else None
 
     def imported_model_with(self, given: Mapping[str, Any]) -> ArchitectureConfig:
-        """The imported model's shape, with the fields of it that the user has given.
+        """The imported model's configuration, with the fields that the user has given.
 
         Raises:
             ValueError: a field that shapes the parameters is given, and is another than it was.
@@ -201,10 +206,11 @@ class Workdir:
     def check_same_config(self, config: ExperimentConfig) -> None:
         """Makes sure that a run can go on with what was trained in this folder, if anything.
 
-        What shapes the parameters, the carry and the data order must be the same, the moving
-        average, and what validation reads; the rest of the optimizer, how long to train, how often
-        to look, how exactly matrices are multiplied and where the dataset lies may change. An
-        imported model that was not trained further yet asks for the shape of its parameters only.
+        The fields that shape the parameters, the carry and the data order must be the same, and so
+        must the moving average and the audio that validation reads. The rest of the optimizer, how
+        long to train, how often to validate, the precision of matrix products and the dataset's
+        path may change. For an imported model that was not trained yet, only the shapes of its
+        parameters count.
 
         Raises:
             ValueError: names the first field that differs.
@@ -231,7 +237,7 @@ class Workdir:
         self._check_equal(same)
 
     def check_same_dataset(self, sample_rate_hz: int, digest: str) -> None:
-        """The same for what was trained on; an imported model asks for its sample rate only.
+        """The same for the dataset; of an imported model only the sample rate counts.
 
         Raises:
             ValueError: names the first field that differs.
@@ -261,7 +267,7 @@ def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _without_valid_segments(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """A configuration without the field that `train.valid_s` has taken the place of, and it."""
+    """A configuration without `train.valid_segments`, which `train.valid_s` replaced, and it."""
     train = config.get("train")
     if not isinstance(train, dict) or "valid_segments" not in train:
         return config, 0

@@ -16,9 +16,10 @@ from typing_extensions import TypedDict
 
 from samplernn_jax import audio, plots
 from samplernn_jax.checks import require
-from samplernn_jax.parsing import read_json
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.sampling.stream import Stream
+from samplernn_jax.storage import read_json
+from samplernn_jax.units import clock_time, describe_bytes, describe_duration
 
 _PICTURE_S = 60.0
 """So much of the beginning is drawn."""
@@ -113,38 +114,23 @@ def check_size(
     size = num_samples * audio.bytes_per_sample(encoding)
     exact = num_samples * audio.bytes_per_sample(EXACT) if normalize else 0
     total = num_sequences * size
-    told = f"{num_sequences} x {_duration(num_samples / rate)} ({_bytes(total)})"
-    limit = f"a WAV file holds {_bytes(_LARGEST_WAV)}"
+    told = f"{num_sequences} x {describe_duration(num_samples / rate)} ({describe_bytes(total)})"
+    limit = f"a WAV file holds {describe_bytes(_LARGEST_WAV)}"
     require(
         size <= _LARGEST_WAV or encoding == "flac",
         f"duration_s: {told} is too long, {limit}; ask for less, or for encoding=flac",
     )
     require(
         exact <= _LARGEST_WAV,
-        f"normalize: {told} is too long, {limit} of {_bytes(exact)} in {EXACT} in between",
+        f"normalize: {told} is too long, {limit} of {describe_bytes(exact)} in {EXACT} in between",
     )
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     require(
         max(total, num_sequences * exact + size) < free,
-        f"duration_s: {told} at {rate} Hz has no room, {existing} has {_bytes(free)} free",
+        f"duration_s: {told} at {rate} Hz has no room, {existing} has {describe_bytes(free)} free",
     )
     return told
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:g} s"
-
-
-def _bytes(size: float | int) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"
 
 
 class _ModelInfo(TypedDict):
@@ -311,7 +297,7 @@ def progress(num_samples: int, sample_rate_hz: int) -> Iterator[Callable[[int], 
             if blocks == 2 and bar.disable:
                 seconds = num_samples / sample_rate_hz / factor
                 print(
-                    f"At {factor:.3g} times real time it takes {tqdm.format_interval(seconds)}.",
+                    f"At {factor:.3g} times real time it takes {clock_time(seconds)}.",
                     file=sys.stderr,
                 )
 

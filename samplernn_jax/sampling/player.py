@@ -5,8 +5,7 @@ import io
 import struct
 from collections.abc import Callable
 
-import numpy as np
-
+from samplernn_jax.audio import to_pcm16
 from samplernn_jax.checks import require
 from samplernn_jax.sampling.stream import Stream
 
@@ -58,9 +57,7 @@ def play(
             left = stream.block_len if num_samples is None else num_samples - done
             block = stream.take(min(stream.block_len, left))
             done += block.shape[1]
-            # As libsndfile has it, so that a file of the same audio holds the same samples.
-            samples = np.clip(np.floor(block.T * 2**15), -(2**15), 2**15 - 1).astype("<i2")
-            output.write(samples.tobytes())
+            output.write(to_pcm16(block.T).tobytes())
             output.flush()
         if has_header and may_seek:
             output.seek(begins_at)

@@ -104,7 +104,7 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
     is_array = isinstance(prompt.audio, np.ndarray | jax.Array)
     name = f"prompt {'array' if is_array else prompt.audio}"
     try:
-        heard = audio.listen(functools.partial(_opened, prompt, sample_rate_hz), sample_rate_hz)
+        heard = audio.read_mono(functools.partial(_opened, prompt, sample_rate_hz), sample_rate_hz)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     waveform = heard.waveform
@@ -135,7 +135,7 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
 
 
 @contextlib.contextmanager
-def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.Stream]:
+def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.OpenRecording]:
     """The part of the recording that the prompt names."""
     if isinstance(prompt.audio, np.ndarray | jax.Array):
         rate, samples = prompt.sample_rate_hz or sample_rate_hz, np.asarray(prompt.audio)
@@ -151,10 +151,10 @@ def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.Stream]:
         frames = frames[:, None] if frames.ndim == 1 else frames
         start, stop = _part(prompt, rate)
         blocks = iter([frames[start:stop]])
-        yield audio.Stream(rate, frames.shape[1], blocks, len(frames), start)
+        yield audio.OpenRecording(rate, frames.shape[1], blocks, len(frames), start)
         return
     path = Path(prompt.audio)
-    with audio.open_stream(path) as whole:
+    with audio.open_recording(path) as whole:
         rate, num_frames = whole.sample_rate_hz, whole.num_frames
     start, stop = _part(prompt, rate)
     require(
@@ -162,7 +162,7 @@ def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.Stream]:
         f"ends after {num_frames / rate:.3f} s, must be longer than "
         f"prompt_start_s={prompt.start_s:g}",
     )
-    with audio.open_stream(path, start, None if stop is None else stop - start) as part:
+    with audio.open_recording(path, start, None if stop is None else stop - start) as part:
         yield part
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from samplernn_jax.checks import require, require_32_bits
-from samplernn_jax.parsing import read_json
+from samplernn_jax.storage import read_json
 
 
 @dataclasses.dataclass(frozen=True)

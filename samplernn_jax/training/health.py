@@ -1,4 +1,4 @@
-"""Warnings in plain words, for what usually goes wrong in a training run."""
+"""The health of a run: warnings about what usually goes wrong, each a sentence for the user."""
 
 import itertools
 import math
@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from samplernn_jax.audio.spectrum import power_spectrogram
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.evaluation.baselines import Baselines
 from samplernn_jax.quantization import decode
-from samplernn_jax.training.metrics import Entry
+from samplernn_jax.runs.metrics import Entry
 
 _STUCK_BITS = 0.05
-"""A model that is closer than this to the histogram knows nothing of the order of samples."""
+"""A model within this distance of the histogram knows nothing of the order of samples."""
 
 _RISING_BITS = 0.02
-"""Validation that is less above its best than this wavers."""
+"""A smaller rise above the best validation is noise."""
 
 _RISING_VALIDATIONS = 3
 _SILENT_DB = -60.0
@@ -28,8 +29,13 @@ _FFT_SIZE = 512
 _EXCERPT_SAMPLES = 2**18
 
 
-def of_bits(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
-    """What the bits of a run, in the order of its steps, give reason to say."""
+def bits_warnings(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
+    """Warnings about the bits of a run.
+
+    Args:
+        entries: of the metrics log, in the order of their steps.
+        baselines: of what validation reads.
+    """
     valid = [entry for entry in entries if "valid_bits" in entry]
     warnings = []
     best = min(valid, key=lambda entry: entry["valid_bits"], default=None)
@@ -39,7 +45,7 @@ def of_bits(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
     if len(valid) >= _RISING_VALIDATIONS and best["valid_bits"] > stuck_at:
         warnings.append(
             f"validation is still at the histogram's {baselines.histogram_bits:.3f} bits: the "
-            "model knows how loud samples are, and nothing of their order; look at the "
+            "model knows how loud samples are, but nothing of their order; look at the "
             "recordings (experiments.prepare --describe), or try another "
             "optimizer.learning_rate"
         )
@@ -51,8 +57,8 @@ def of_bits(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
     if rising and last[-1] > best["valid_bits"] + _RISING_BITS and train_now < train_then:
         warnings.append(
             f"validation has risen from {best['valid_bits']:.3f} bits at step {best['step']} to "
-            f"{last[-1]:.3f} while training fell: the model learns the recordings by heart; more "
-            "of them or a smaller model.dim help, and the best checkpoint is kept"
+            f"{last[-1]:.3f} while training fell: the model memorises the recordings; more of them "
+            "or a smaller model.dim help, and the best checkpoint is kept"
         )
     return warnings
 
@@ -63,12 +69,12 @@ def _train_bits(entries: Sequence[Entry], step: int | float) -> float:
     return bits[-1] if bits else math.inf
 
 
-def of_audio(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
-    """What generated audio gives reason to say.
+def audio_warnings(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
+    """Warnings about generated audio.
 
     Args:
         sequences: float32 [num_sequences, num_samples], generated.
-        recordings: float32 [num_samples], an excerpt of what was learned from.
+        recordings: float32 [num_samples], an excerpt of the training data.
     """
     loudness_db = [_loudness_db(waveform) for waveform in sequences]
     if max(loudness_db) < _SILENT_DB < _loudness_db(recordings):
@@ -102,7 +108,6 @@ def _loudness_db(waveform: np.ndarray) -> float:
 def _flatness(waveform: np.ndarray) -> float:
     """Geometric over arithmetic mean of the power spectrum, averaged over frames, in [0, 1]."""
     padded = np.pad(waveform, (0, max(0, _FFT_SIZE - len(waveform))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT_SIZE)[:: _FFT_SIZE // 2]
-    power = np.mean(np.abs(np.fft.rfft(frames * np.hanning(_FFT_SIZE)[None, :])) ** 2, axis=0)
+    power = np.mean(power_spectrogram(padded, _FFT_SIZE, _FFT_SIZE // 2, _FFT_SIZE), axis=0)
     power = np.maximum(power[1:], 1e-12)
     return float(np.exp(np.mean(np.log(power))) / np.mean(power))

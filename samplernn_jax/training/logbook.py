@@ -1,4 +1,4 @@
-"""What the user gets to see of a run: lines, metrics, the learning curve, sounds, warnings."""
+"""What the user sees of a run: lines, metrics, the learning curve, sounds and warnings."""
 
 import math
 import time
@@ -13,20 +13,20 @@ from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.evaluation.baselines import baselines, bigram_counts
 from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.plots import learning_curve
+from samplernn_jax.progress import LINE_EVERY_S
+from samplernn_jax.runs.metrics import Entry, MetricsWriter, read_metrics
 from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.output import write_sequences
-from samplernn_jax.training import health
-from samplernn_jax.training.metrics import MetricsWriter, read_metrics
+from samplernn_jax.training import stopping
+from samplernn_jax.training.health import audio_warnings, bits_warnings, excerpt
+from samplernn_jax.units import clock_time
 
 Report = Callable[[str], None]
 
-_LINE_EVERY_S = 30.0
-"""Where there is no progress bar, a line now and then says that the run is alive."""
-
 
 class Logbook:
-    """Keeps the record of a run; of several processes the first one has it."""
+    """Records and reports a run; of several processes, the first one does."""
 
     def __init__(
         self,
@@ -35,16 +35,24 @@ class Logbook:
         dataset: Dataset,
         report: Report,
         start_step: int,
-        last_step: int,
         is_validated: bool,
     ) -> None:
-        """Opens the record at `start_step`, which `is_validated` or is going to be."""
+        """Opens the metrics log.
+
+        Args:
+            config: of the run.
+            workdir: of the run.
+            dataset: of the run.
+            report: gets the lines for the user.
+            start_step: the step after which the run goes on.
+            is_validated: whether that step is validated; if not, it is going to be.
+        """
         self._config, self._workdir, self._dataset = config, workdir, dataset
-        self._report, self._last_step = report, last_step
+        self._report, self._last_step = report, stopping.last_step(config, dataset)
         counts = bigram_counts(dataset.splits["train"], config.model)
         self._baselines = baselines(counts, dataset.splits["valid"], config.model)
         self._writer = MetricsWriter(workdir, start_step, is_validated)
-        self._bar = tqdm(total=last_step, initial=start_step, unit="step", disable=None)
+        self._bar = tqdm(total=self._last_step, initial=start_step, unit="step", disable=None)
         self._last_line = time.monotonic()
         report(
             "Bits per sample without a model, of what validation reads: histogram "
@@ -65,44 +73,46 @@ class Logbook:
     def log(self, step: int, values: dict[str, float]) -> None:
         """Records the means over the steps up to `step`."""
         self._writer.scalars(step, values)
-        told = (
+        values_so_far = (
             f"{values.get('train_bits', math.nan):.3f} bits, "
             f"{values.get('samples_per_s', math.nan):,.0f} samples/s"
         )
-        self._bar.set_postfix_str(told)
-        if self._bar.disable and time.monotonic() - self._last_line > _LINE_EVERY_S:
-            self._tell(f"step {step}/{self._last_step}: {told}")
+        self._bar.set_postfix_str(values_so_far)
+        if self._bar.disable and time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._tell(f"step {step}/{self._last_step}: {values_so_far}")
 
     def validated(self, step: int, valid_bits: float) -> None:
-        """Records a validation, draws the curve, and says how the run is doing."""
+        """Records a validation, draws the learning curve, and says how the run is doing."""
         self._writer.scalars(step, {"valid_bits": valid_bits})
         entries = read_metrics(self._workdir)
         learning_curve(self._workdir.learning_curve, entries, self._baselines._asdict())
-        values = {name: value for entry in entries for name, value in entry.items()}
+        self._tell(self._describe_validation(step, valid_bits, entries))
+        self._warn(bits_warnings(entries, self._baselines))
+
+    def _describe_validation(self, step: int, valid_bits: float, entries: list[Entry]) -> str:
+        latest = {name: value for entry in entries for name, value in entry.items()}
         best = min((e for e in entries if "valid_bits" in e), key=lambda e: e["valid_bits"])
-        speed = ""
-        if "steps_per_s" in values:
-            left = tqdm.format_interval((self._last_step - step) / values["steps_per_s"])
-            speed = f", {values['samples_per_s']:,.0f} samples/s, {left} left"
-        told = f"{valid_bits:.3f} bits per sample in validation"
-        if "train_bits" in values:  # else it is an imported model that is not trained yet
-            told = (
-                f"{values['train_bits']:.3f} bits per sample in training, "
+        bits, speed = f"{valid_bits:.3f} bits per sample in validation", ""
+        if "steps_per_s" in latest:
+            left = clock_time((self._last_step - step) / latest["steps_per_s"])
+            speed = f", {latest['samples_per_s']:,.0f} samples/s, {left} left"
+        if "train_bits" in latest:  # else it is an imported model that is not trained yet
+            bits = (
+                f"{latest['train_bits']:.3f} bits per sample in training, "
                 f"{valid_bits:.3f} in validation"
             )
-            speed = f", gradient norm {values['grad_norm']:.2g}{speed}"
-        self._tell(
-            f"step {step}/{self._last_step}: {told} (best {best['valid_bits']:.3f} at step "
+            speed = f", gradient norm {latest['grad_norm']:.2g}{speed}"
+        return (
+            f"step {step}/{self._last_step}: {bits} (best {best['valid_bits']:.3f} at step "
             f"{best['step']}; histogram {self._baselines.histogram_bits:.3f}, bigram "
             f"{self._baselines.bigram_bits:.3f}){speed}"
         )
-        self._warn(health.of_bits(entries, self._baselines))
 
     def sample(self, step: int, params: Params) -> None:
-        """Generates audio, writes and shows it.
+        """Generates audio, writes it and shows it in TensorBoard.
 
         Args:
-            step: how far the run is.
+            step: the last step of the run so far.
             params: on a device of this process.
         """
         sample, rate = self._config.sample, self._dataset.sample_rate_hz
@@ -117,8 +127,8 @@ class Logbook:
         for number, waveform in enumerate(sequences):
             self._writer.audio(step, f"sample_{number}", waveform, rate)
         self._tell(f"Generated {len(sequences)} wavs and spectrograms in {folder}.")
-        excerpt = health.excerpt(self._dataset.splits["train"], self._config.model)
-        self._warn(health.of_audio(np.asarray(sequences), excerpt))
+        recordings = excerpt(self._dataset.splits["train"], self._config.model)
+        self._warn(audio_warnings(np.asarray(sequences), recordings))
 
     def _warn(self, warnings: list[str]) -> None:
         for warning in warnings:

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import errno
 import itertools
 import math
-import shutil
 import time
 from collections.abc import Generator, Iterator
 from typing import NoReturn
@@ -14,42 +12,44 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from samplernn_jax import interruption
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
 from samplernn_jax.devices import Step, local_copy, replicate, rows_of_process, shard_rows
 from samplernn_jax.evaluation.validation import compile_eval_step, evaluate
-from samplernn_jax.interruption import Interrupted, Request, Standing
+from samplernn_jax.interruption import Interrupted, Request, RunStatus, noticed
 from samplernn_jax.models.interface import init_params, initial_carry
 from samplernn_jax.models.samplernn.module import Params
 from samplernn_jax.processes import from_first_process, is_first_process
-from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints, Position
+from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints
 from samplernn_jax.runs.workdir import Workdir
-from samplernn_jax.sizes import checkpoint_bytes, describe_bytes
 from samplernn_jax.training import plan, stopping
+from samplernn_jax.training.disk import check_disk, full_disk_as_sentence
 from samplernn_jax.training.logbook import Logbook, Report
-from samplernn_jax.training.metrics import Window
+from samplernn_jax.training.position import Position, from_checkpoint, to_checkpoint
 from samplernn_jax.training.step import init_state, map_train_step
+from samplernn_jax.training.window import Window
 
 _TIMED_CALLS = range(1, 3)
-"""The calls of the step from which it is told how long an epoch takes; the first one warms up."""
+"""The calls of the step from which the time of an epoch is estimated; the first one warms up."""
 
 
 def _start(
     config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints, step: int | None
 ) -> Position:
-    """The checkpoint of a step, or a fresh start."""
+    """The position after `step`; None for a fresh start."""
     params = init_params(config.model, jax.random.key(config.seed))
     state = init_state(config.optimizer, params)
     num_rows = len(rows_of_process(mesh, config.data.batch_size))
     carry = initial_carry(config.model, state.params, num_rows)
     fresh = Position(replicate(mesh, state), shard_rows(mesh, carry))
-    return fresh if step is None else checkpoints.restore(fresh, step)
+    if step is None:
+        return fresh
+    return from_checkpoint(checkpoints.restore(to_checkpoint(fresh), step), fresh)
 
 
 def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
-    """Several segments as one, with an axis of steps after the rows; one alone stays as it is."""
+    """Joins `size` segments into one with an axis of steps after the rows; size 1 adds no axis."""
     if size == 1:
         return segments
     groups = iter(lambda: list(itertools.islice(segments, size)), [])
@@ -58,7 +58,7 @@ def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
 
 @dataclasses.dataclass
 class Trainer:
-    """The loop itself, and what happens in it now and then."""
+    """The loop, with logging, checkpoints, validation and samples at their steps."""
 
     config: ExperimentConfig
     dataset: Dataset
@@ -73,56 +73,46 @@ class Trainer:
         self.window = Window()
         self.timed_from: float | None = None
         self.logbook: Logbook | None = None
-        self.standing = Standing(0, 0)
+        self.status = RunStatus(0, 0)
 
     def run(self, workdir: Workdir, from_step: int | None = None) -> None:
         """Trains until the run is over.
 
         Args:
             workdir: of the run.
-            from_step: go on from this checkpoint, and remove the later ones as soon as nothing
-                speaks against the run; None for the latest, or the beginning where there is none.
+            from_step: go on from this checkpoint, and remove the later ones as soon as it is clear
+                that the run can; None for the latest, or the beginning where there is none.
 
         Raises:
             ValueError: there is no such checkpoint, or the run cannot go on from it.
         """
         checkpoint = self._checkpoint_to_go_on_from(from_step)
         first = checkpoint or 0
-        self.standing = Standing(first, first)
         is_validated = checkpoint is None or self.checkpoints.is_validated(first)
-        is_unfinished = not is_validated and self._is_to_be_validated(first)
-        if first and not is_unfinished and self._is_over(first):
+        validation_is_due = not is_validated and self._is_to_be_validated(first)
+        if first and not validation_is_due and self._is_over(first):
             return
-        at_once = self.config.parallel.steps_per_call
-        if first % at_once:
-            raise ValueError(
-                f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
-                "run goes on"
-            )
-        _check_disk(self.config, workdir)
+        self._check_steps_per_call(first)
+        check_disk(self.config, workdir)
         with (
             plan.out_of_memory_as_sentence(self.config, self.mesh),
-            _full_disk_as_sentence(workdir),
+            full_disk_as_sentence(workdir),
             contextlib.ExitStack() as stack,
         ):
-            train_step = map_train_step(self.config, self.mesh)
-            cost = plan.cost_of_call(train_step, self.eval_step, self.config, self.mesh)
-            plan.check_memory(cost, self.config, self.mesh)
-            self.report(plan.describe_cost(cost))
+            train_step = self._compiled_step()
             position = _start(self.config, self.mesh, self.checkpoints, checkpoint)
             if from_step is not None:
                 self.checkpoints.go_back(from_step)
             if is_first_process():
-                self.logbook = stack.enter_context(
-                    Logbook(
-                        *(self.config, workdir, self.dataset, self.report),
-                        *(first, self.last_step, is_validated),
-                    )
+                logbook = Logbook(
+                    self.config, workdir, self.dataset, self.report, first, is_validated
                 )
+                self.logbook = stack.enter_context(logbook)
             if first:
                 self.report(f"Going on after step {first}.")
-            stack.enter_context(interruption.noticed(self.request, self.standing))
-            if is_unfinished and self._validate(first, position.state.best_params):
+            self.status = RunStatus(first, first)
+            stack.enter_context(noticed(self.request, self.status))
+            if validation_is_due and self._validate(first, position.state.best_params):
                 return
             segments = stack.enter_context(contextlib.closing(self._segments(first)))
             self._loop(train_step, position, segments)
@@ -131,8 +121,8 @@ class Trainer:
         """Its step, the same in all processes; None in a fresh run."""
         if from_step is None:
             latest = self.checkpoints.latest_step
-            told = int(from_first_process(-1.0 if latest is None else float(latest)))
-            return None if told < 0 else told
+            agreed = int(from_first_process(-1.0 if latest is None else float(latest)))
+            return None if agreed < 0 else agreed
         if from_step >= self.last_step:
             raise ValueError(
                 f"from_step={from_step}: must be below {self.last_step}, the last step of the run"
@@ -140,11 +130,31 @@ class Trainer:
         self.checkpoints.check_step(from_step)
         return from_step
 
+    def _check_steps_per_call(self, first: int) -> None:
+        at_once = self.config.parallel.steps_per_call
+        if first % at_once:
+            raise ValueError(
+                f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
+                "run goes on"
+            )
+
+    def _compiled_step(self) -> Step:
+        """The training step; says what it takes of the devices.
+
+        Raises:
+            ValueError: a device has too little memory.
+        """
+        train_step = map_train_step(self.config, self.mesh)
+        cost = plan.cost_of_call(train_step, self.eval_step, self.config, self.mesh)
+        plan.check_memory(cost, self.config, self.mesh)
+        self.report(plan.describe_cost(cost))
+        return train_step
+
     def _is_to_be_validated(self, step: int) -> bool:
         return step % self.config.train.valid_every == 0 or step == self.last_step
 
     def _is_over(self, step: int) -> bool:
-        """Whether there is nothing left to do; says so."""
+        """Whether there is nothing left to do; if so, says why."""
         best_bits, best_step = self.checkpoints.best_until(step) or (math.inf, 0)
         if step >= self.last_step:
             self.report(
@@ -162,16 +172,11 @@ class Trainer:
 
     def _segments(self, first: int) -> Generator[Segment, None, None]:
         """Segments on the devices; each process reads its rows only."""
-        data, model = self.config.data, self.config.model
+        data, train = self.config.data, self.dataset.splits["train"]
         rows = rows_of_process(self.mesh, data.batch_size)
         segments = training_segments(
-            self.dataset.splits["train"],
-            data.batch_size,
-            data.seq_len,
-            model,
-            self.config.seed,
-            first,
-            rows,
+            *(train, data.batch_size, data.seq_len, self.config.model),
+            *(self.config.seed, first, rows),
         )
         groups = _in_groups(segments, self.config.parallel.steps_per_call)
         return prefetch(shard_rows(self.mesh, segment) for segment in groups)
@@ -180,7 +185,7 @@ class Trainer:
         config, first = self.config.train, int(position.state.step)
         at_once = self.config.parallel.steps_per_call
         for call, step in enumerate(range(first + at_once, self.last_step + 1, at_once), 1):
-            self.standing.step = step
+            self.status.step = step
             (state, metrics), carry = train_step(*position, next(segments))
             position = Position(state, carry)
             self.window.add(metrics)
@@ -192,15 +197,15 @@ class Trainer:
             if is_due or is_stopping or step % config.log_every == 0:
                 self._log(step, wait=is_due or is_stopping)
             if is_due or is_stopping:
-                self.checkpoints.save(position)
-                self.standing.saved_step = step
+                self.checkpoints.save(step, to_checkpoint(position))
+                self.status.saved_step = step
             if is_stopping:
                 self._interrupt(step)
             if is_due and self._validate(step, state.best_params):
                 return
 
     def _time_first_calls(self, call: int, step: int) -> None:
-        """Says how long an epoch takes, as soon as that is known."""
+        """Says how long an epoch takes, once that is known."""
         finished = call - 1
         if finished == _TIMED_CALLS.start:
             self.window.wait_for_previous()
@@ -232,7 +237,7 @@ class Trainer:
             self.logbook.log(step if wait else step - self.config.parallel.steps_per_call, values)
 
     def _check_skipped(self, step: int, values: dict[str, float]) -> None:
-        """Warns of steps that were skipped, and stops where nothing else happens any more."""
+        """Warns of skipped steps; raises ValueError where too many were skipped in a row."""
         if "skipped_steps" not in values:
             return
         in_a_row = self.window.skipped_in_a_row
@@ -243,23 +248,19 @@ class Trainer:
                 "goes on from the last checkpoint"
             )
         self.report(
-            f"step {step}: {values['skipped_steps']:.0f} steps were skipped, as their bits or "
+            f"step {step}: {values['skipped_steps']:.0f} steps were skipped because their bits or "
             "gradients were not finite."
         )
 
     def _validate(self, step: int, params: Params) -> bool:
-        """Validates what was saved after a step, and samples; True where the run is over."""
+        """Validates the checkpoint of a step, and samples; True where the run is over."""
         with self.request.ends_at_once(
             f"Stopped after step {step}, which is saved; the same command goes on with its "
             "validation."
         ):
-            bits = evaluate(
-                self.eval_step,
-                self.config,
-                self.mesh,
-                params,
-                self.dataset.splits["valid"],
-            ).bits_per_sample
+            valid = self.dataset.splits["valid"]
+            result = evaluate(self.eval_step, self.config, self.mesh, params, valid)
+            bits = result.bits_per_sample
             self._check_finite(step, bits)
             best_bits, best_step = min((bits, step), self.checkpoints.best or (math.inf, 0))
             is_over = step >= self.last_step or stopping.is_out_of_patience(
@@ -270,11 +271,11 @@ class Trainer:
                 every = self.config.sample.every
                 if is_over or (every and step % every == 0):
                     self.logbook.sample(step, local_copy(params))
-        # Last, so that a run that is stopped before goes through all of the above again.
+        # Last, so that a run that is stopped before this line repeats all of the above.
         self.checkpoints.record(step, bits)
         self.checkpoints.prune()
         self.window.restart()
-        self.timed_from = None  # it would count validation
+        self.timed_from = None  # it would include the validation
         if is_over and step < self.last_step:
             self.report(
                 f"Stopped after step {step}: validation has not been better than the "
@@ -283,7 +284,7 @@ class Trainer:
         return is_over
 
     def _check_finite(self, step: int, bits: float) -> None:
-        """Stops, and leaves no checkpoint of broken parameters to go on from."""
+        """Raises ValueError where a model is broken, and removes its checkpoint."""
         if math.isfinite(bits):
             return
         if step == IMPORTED_STEP:
@@ -293,28 +294,3 @@ class Trainer:
             f"step {step}: bits per sample are {bits}, the training has diverged; lower "
             "optimizer.learning_rate and run again, which goes on from the last checkpoint"
         )
-
-
-def _check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
-    """Raises ValueError where there is no room for the first checkpoint."""
-    needed = checkpoint_bytes(config)
-    free = int(from_first_process(float(shutil.disk_usage(workdir.path).free)))
-    if needed > free:
-        raise ValueError(
-            f"workdir={workdir.path}: must have room for a checkpoint, which takes about "
-            f"{describe_bytes(needed)}, but {describe_bytes(free)} are free"
-        )
-
-
-@contextlib.contextmanager
-def _full_disk_as_sentence(workdir: Workdir) -> Iterator[None]:
-    """Says what to do where the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ValueError(
-            f"workdir={workdir.path}: {error.strerror}; make room and run the same command again, "
-            "which goes on from the latest checkpoint"
-        ) from error

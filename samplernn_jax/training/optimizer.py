@@ -13,7 +13,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """See `OptimizerConfig`; its state has the same structure whatever the configuration."""
+    """See `OptimizerConfig`; the structure of the state is the same for every configuration."""
     return optax.chain(
         optax.clip(config.clip_value) if config.clip_value else optax.identity(),
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),

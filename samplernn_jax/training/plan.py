@@ -1,4 +1,4 @@
-"""What a run takes, found out before it starts: parameters, memory and time."""
+"""The cost of a run, known before it starts: parameters, memory and time."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from samplernn_jax.config import ExperimentConfig, Products
 from samplernn_jax.data.dataset import Dataset
@@ -26,20 +25,20 @@ from samplernn_jax.devices import (
 )
 from samplernn_jax.models.interface import abstract_params, init_params, initial_carry
 from samplernn_jax.models.samplernn.module import Params
-from samplernn_jax.sizes import describe_bytes
 from samplernn_jax.training import stopping
 from samplernn_jax.training.step import init_state
+from samplernn_jax.units import clock_time, describe_bytes, describe_duration
 
 
 class Cost(NamedTuple):
     """What the steps of a run take.
 
     Attributes:
-        training_bytes: on each device in one call of the training step, as XLA plans it: state,
-            carry, segment and what is computed.
-        evaluation_bytes: likewise in the evaluation step, while state and carry of training wait.
-        limit_bytes: what each device has; None where it does not say.
-        compile_s: seconds to compile them.
+        training_bytes: memory on each device in one call of the training step, as XLA plans it:
+            state, carry, segment and temporary values.
+        evaluation_bytes: the same in the evaluation step, while state and carry of training wait.
+        limit_bytes: the memory of each device; None where it is unknown.
+        compile_s: seconds to compile both steps.
     """
 
     training_bytes: int
@@ -49,19 +48,19 @@ class Cost(NamedTuple):
 
     @property
     def memory_bytes(self) -> int:
-        """What each device must have."""
+        """The memory that each device must have."""
         return max(self.training_bytes, self.evaluation_bytes)
 
     @property
     def missing_bytes(self) -> int:
-        """How much each device has too little; 0 where it fits or that is not known."""
+        """The memory that each device lacks; 0 where it has enough or that is unknown."""
         return 0 if self.limit_bytes is None else max(0, self.memory_bytes - self.limit_bytes)
 
 
 def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
     """Compiles the training step and the evaluation step for shapes alone.
 
-    A call with arrays makes use of that under shard_map; under pmap it compiles again.
+    Under shard_map, a later call with arrays uses the compiled step; pmap compiles again.
     """
     batch_size = config.data.batch_size
     params = abstract_params(config.model)
@@ -76,12 +75,12 @@ def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, me
     training = _bytes_of_call(train_step, state, carry, segments)
     evaluation = _bytes_of_call(eval_step, params, carry, segment)
     seconds = time.perf_counter() - began
-    waiting = _num_bytes(state) - _num_bytes(params) + _num_bytes(carry) // mesh.size
+    waiting = num_bytes(state) - num_bytes(params) + num_bytes(carry) // mesh.size
     return Cost(training, evaluation + waiting, memory_of_device(mesh), seconds)
 
 
 def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
-    """Of what one call of the training step takes."""
+    """The shapes of the segments in one call of the training step."""
 
     def of_batch(x: np.ndarray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((config.data.batch_size, *x.shape[1:]), x.dtype)
@@ -90,12 +89,13 @@ def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
 
 
 def _bytes_of_call(step: Step, shared: Any, carry: Any, rows: Any) -> int:
-    """Of a call with such shapes on each device."""
+    """The memory that a call takes on each device."""
     analysis = step.lower(shared, carry, rows).compile().memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
 
-def _num_bytes(shapes: Any) -> int:
+def num_bytes(shapes: Any) -> int:
+    """The bytes of a pytree of arrays or of their shapes."""
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
 
@@ -111,13 +111,13 @@ def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
 
 
 def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
-    """Which settings to change where memory runs out, in training or in evaluation."""
+    """Which settings to change where training or evaluation runs out of memory."""
     lower = f"lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
     if config.parallel.microbatches >= config.data.batch_size // mesh.size:
         return lower
     return (
-        f"raise parallel.microbatches (now {config.parallel.microbatches}), which changes no "
-        f"result, or {lower}"
+        f"raise parallel.microbatches (now {config.parallel.microbatches}), which leaves results "
+        f"unchanged, or {lower}"
     )
 
 
@@ -126,7 +126,7 @@ def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[
     """Says what to do where a device runs out of memory.
 
     Raises:
-        ValueError: it did.
+        ValueError: a device ran out of memory.
     """
     try:
         yield
@@ -140,7 +140,7 @@ def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[
 
 
 def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> float:
-    """How long the second call of the training step takes, on random tokens."""
+    """Seconds of the second call of the training step, on random tokens."""
     rows = rows_of_process(mesh, config.data.batch_size)
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
@@ -153,7 +153,7 @@ def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> 
 
 
 def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
-    """Random tokens in the shape of what one call of the training step takes."""
+    """Random tokens in the shape of the segments in one call of the training step."""
     model, data, at_once = config.model, config.data, config.parallel.steps_per_call
     steps = (num_rows,) if at_once == 1 else (num_rows, at_once)
     rng = np.random.default_rng(config.seed)
@@ -166,7 +166,7 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
 
 
 def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator[str]:
-    """Lines that say what is trained, where and on what."""
+    """Lines about the model, the devices and the data of a run."""
     tiers = count_parameters(abstract_params(config.model))
     sizes = ", ".join(f"{name} {size:,}" for name, size in tiers.items())
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
@@ -174,28 +174,28 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
         f"{sum(tiers.values()):,} parameters ({sizes}) on {mesh.size} {jax.default_backend()} "
         f"device(s){processes}; matrix products in {describe_products(config.model.products)}."
     )
-    minutes = {
-        name: dataset.splits[name].num_samples / dataset.sample_rate_hz / 60
+    seconds = {
+        name: dataset.splits[name].num_samples / dataset.sample_rate_hz
         for name in ("train", "valid")
     }
     per_epoch = stopping.steps_per_epoch(config.data, dataset)
     last = stopping.last_step(config, dataset)
     yield (
-        f"{_duration(minutes['train'])} of audio at {dataset.sample_rate_hz} Hz to train on, "
-        f"{_duration(minutes['valid'])} to validate; {per_epoch:.0f} steps per epoch, and "
-        f"{last:,} steps are {last / per_epoch:.3g} epochs."
+        f"{describe_duration(seconds['train'])} of audio at {dataset.sample_rate_hz} Hz to train "
+        f"on, {describe_duration(seconds['valid'])} to validate; {per_epoch:.0f} steps per epoch, "
+        f"and {last:,} steps are {last / per_epoch:.3g} epochs."
     )
 
 
 def describe_products(products: Products) -> str:
-    """What matrices are multiplied in."""
+    """The precision of matrix products."""
     if products.dtype == "float32" and products.precision == "default":
         return "float32 as exactly as the device does by default"
     return products.dtype
 
 
 def describe_cost(cost: Cost) -> str:
-    """A line that says what the steps take."""
+    """A line about the memory of the steps."""
     of_all = "" if cost.limit_bytes is None else f" of {describe_bytes(cost.limit_bytes)}"
     return (
         f"A training step takes {describe_bytes(cost.training_bytes)}{of_all} on each device, an "
@@ -205,24 +205,18 @@ def describe_cost(cost: Cost) -> str:
 
 
 def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, first: int) -> str:
-    """A line that says how long an epoch takes, and what is left of the run after step `first`."""
+    """A line about the time of an epoch, and of the rest of the run after step `first`."""
     epoch_s = stopping.steps_per_epoch(config.data, dataset) * step_s
     left = stopping.last_step(config, dataset) - first
     return (
-        f"At {step_s:.3g} s per step an epoch takes {tqdm.format_interval(epoch_s)}, and the "
-        f"{left:,} steps to go {tqdm.format_interval(left * step_s)}, without validation."
+        f"At {step_s:.3g} s per step an epoch takes {clock_time(epoch_s)}, and the "
+        f"{left:,} steps to go {clock_time(left * step_s)}, without validation."
     )
 
 
 def count_parameters(params: Params) -> dict[str, int]:
-    """How many parameters each tier has (each part of a WaveNet)."""
+    """The number of parameters of each tier, or of each part of a WaveNet."""
     return {
         name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tier))
         for name, tier in params.items()
     }
-
-
-def _duration(minutes: float) -> str:
-    if minutes < 1:
-        return f"{60 * minutes:.3g} s"
-    return f"{minutes / 60:.1f} hours" if minutes >= 120 else f"{minutes:.1f} minutes"

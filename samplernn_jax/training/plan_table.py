@@ -1,8 +1,8 @@
-"""What a run would take over batch sizes, from measurements of about a minute in all.
+"""The cost of a run over batch sizes, from measurements that take about a minute in all.
 
-Real steps are measured from the smallest batch on, the first of them on a part of `seq_len`. What
-a measurement takes is known from the one before, and none begins that would not be over in time:
-the rest is extrapolated, and marked with "~".
+Real steps are measured from the smallest batch size on, the first one on a part of `seq_len`. Each
+measurement tells how long the next one takes, and none begins that would not end in time: the rest
+is extrapolated, and marked with "~".
 """
 
 import dataclasses
@@ -13,35 +13,37 @@ from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
-from tqdm import tqdm
 
-from samplernn_jax.benchmarks.sampling import live_samples_per_s
+from samplernn_jax import hardware
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.evaluation.validation import compile_eval_step
-from samplernn_jax.models.interface import abstract_params
+from samplernn_jax.models.interface import abstract_params, init_params
 from samplernn_jax.processes import from_first_process
-from samplernn_jax.sizes import describe_bytes
+from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training import plan, stopping
 from samplernn_jax.training.plan import Cost
 from samplernn_jax.training.step import init_state, map_train_step
+from samplernn_jax.units import clock_time, describe_bytes
 
 _BUDGET_S = 50.0
-"""For measuring steps; with the sampler and the start of the command it makes about a minute."""
+"""For measuring steps; with the sampler and the start of the command, about a minute in all."""
+
+_LIVE_BLOCK_S = 0.02
 
 _FACTORS = (0.25, 0.5, 1, 2, 4)
 _FIRST_PART = 8
-"""The first measurement has so small a part of a segment, as a whole step may take minutes."""
+"""The first measurement takes one part of this many of a segment; a whole step may take minutes."""
 
 _AS_FAST = 0.95
 """Batch sizes whose samples per second differ by less than this are equally fast."""
 
 
 class Measurement(NamedTuple):
-    """What is known of a step.
+    """The cost of a step.
 
     Attributes:
-        cost: of a call.
+        cost: memory and compile time of a call.
         step_s: seconds of a step; None where a device has too little memory for it.
     """
 
@@ -54,13 +56,13 @@ Play = Callable[[ArchitectureConfig, int], float]
 
 
 class Row(NamedTuple):
-    """What a run with a batch size would take.
+    """The cost of a run with one batch size.
 
     Attributes:
         config: of the run.
         memory_bytes: on each device.
         step_s: seconds of a step; None where a device has too little memory for it.
-        is_measured: not extrapolated.
+        is_measured: whether it was measured; otherwise it is extrapolated.
     """
 
     config: ExperimentConfig
@@ -70,13 +72,13 @@ class Row(NamedTuple):
 
     @property
     def samples_per_s(self) -> float:
-        """In training; 0 where it does not fit."""
+        """Samples per second in training; 0 where it does not fit."""
         data = self.config.data
         return data.batch_size * data.seq_len / self.step_s if self.step_s else 0.0
 
 
 def measure(config: ExperimentConfig, mesh: Mesh) -> Measurement | None:
-    """Compiles a step and runs it twice; None where memory runs out all the same."""
+    """Compiles a step and runs it twice; None where memory runs out although it should fit."""
     try:
         train_step = map_train_step(config, mesh)
         cost = plan.cost_of_call(train_step, compile_eval_step(config, mesh), config, mesh)
@@ -90,6 +92,15 @@ def measure(config: ExperimentConfig, mesh: Mesh) -> Measurement | None:
     return Measurement(cost, call_s / config.parallel.steps_per_call)
 
 
+def live_samples_per_s(config: ArchitectureConfig, sample_rate_hz: int) -> float:
+    """Samples per second of one stream of a model with random parameters; takes about a second."""
+    generator = Generator(config, init_params(config, jax.random.key(0)), sample_rate_hz)
+    block_s = max(_LIVE_BLOCK_S, 1 / sample_rate_hz)
+    stream = generator.stream(jax.random.key(0), 1, block_s)
+    seconds_per_block = hardware.seconds_per_call(lambda _: next(stream), None, seconds=1.0)
+    return generator.num_samples("block_s", block_s) / seconds_per_block
+
+
 def table(
     config: ExperimentConfig,
     dataset: Dataset,
@@ -98,18 +109,18 @@ def table(
     play: Play = live_samples_per_s,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[str]:
-    """Lines that say what is measured, as soon as it begins, then the table and what to take.
+    """Lines that announce each measurement as it begins, then the table and a recommendation.
 
     Args:
         config: of the run.
         dataset: gives the lengths of the clips and the sample rate.
         mesh: the devices.
-        measure: what a step takes.
-        play: samples per second of one sequence that is sampled.
-        clock: tells the seconds.
+        measure: measures a step.
+        play: measures how many samples per second one stream has.
+        clock: the time in seconds.
     """
     sizes = _over_batch_sizes(config, mesh)
-    began, known = clock(), _Known(_constant_bytes(config))
+    began, known = clock(), _Measurements(_constant_bytes(config))
     for candidate in dict.fromkeys([_part_of_a_segment(sizes[0]), *sizes]):
         ends_after_s = clock() - began + known.seconds_to_measure(candidate)
         if from_first_process(float(known.is_full or ends_after_s > _BUDGET_S)):
@@ -126,18 +137,18 @@ def table(
 
 
 class _Timed(NamedTuple):
-    """A step that was run: its `_size`, and the seconds that it took and that compiling took."""
+    """A step that was run: its `_size`, its seconds, and the seconds to compile it."""
 
     size: int
     step_s: float
     compile_s: float
 
 
-class _Known:
-    """The measurements so far, and what they say of larger steps."""
+class _Measurements:
+    """The measurements so far, and what follows from them for larger steps."""
 
     def __init__(self, constant_bytes: int) -> None:
-        """Begins with what is in memory whatever the step."""
+        """Begins with the memory that every step takes."""
         self._measured: dict[ExperimentConfig, Measurement] = {}
         self._memory = [(0, constant_bytes)]  # by `_size`
         self._largest: _Timed | None = None
@@ -146,7 +157,7 @@ class _Known:
         self.limit_bytes: int | None = None
 
     def add(self, config: ExperimentConfig, measurement: Measurement | None) -> None:
-        """Takes what was measured, larger than all before; None where memory ran out."""
+        """Adds a measurement, of a larger step than all before; None where memory ran out."""
         self.is_full = measurement is None or measurement.step_s is None
         if measurement is None:
             self._ran_out_at = _size(config)
@@ -159,7 +170,7 @@ class _Known:
             self._largest = _Timed(_size(config), step_s, cost.compile_s)
 
     def row(self, config: ExperimentConfig) -> Row:
-        """What was measured, or what follows from it."""
+        """The cost as it was measured, or as it follows from the measurements."""
         if config in self._measured:
             cost, step_s = self._measured[config]
             return Row(config, cost.memory_bytes, step_s, is_measured=True)
@@ -167,7 +178,7 @@ class _Known:
         return Row(config, self._memory_bytes(config), step_s, is_measured=False)
 
     def seconds_to_measure(self, config: ExperimentConfig) -> float:
-        """Compiling, and two calls; 0 before anything is known."""
+        """Seconds to compile and for two calls; 0 before anything is known."""
         step_s = self._step_s(config)
         if self._largest is None or step_s is None:
             return 0.0
@@ -180,13 +191,13 @@ class _Known:
         return self.limit_bytes is not None and self._memory_bytes(config) > self.limit_bytes
 
     def _step_s(self, config: ExperimentConfig) -> float | None:
-        """In proportion to the largest step that was measured; None before there is one."""
+        """Seconds in proportion to the largest measured step; None before there is one."""
         if self._largest is None:
             return None
         return self._largest.step_s * _size(config) / self._largest.size
 
     def _memory_bytes(self, config: ExperimentConfig) -> int:
-        """On a line through the two largest steps that were compiled, or one and no step at all."""
+        """On a line through the two largest compiled steps, or through one and an empty step."""
         if len(self._memory) == 1:
             return self._memory[0][1]
         (x0, y0), (x1, y1) = self._memory[-2:]
@@ -194,7 +205,7 @@ class _Known:
 
 
 def _size(config: ExperimentConfig) -> int:
-    """Tokens of a step, which its time and memory grow with."""
+    """The tokens of a step; its time and memory grow with them."""
     return config.data.batch_size * (config.model.overlap + config.data.seq_len)
 
 
@@ -216,20 +227,19 @@ def _part_of_a_segment(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _constant_bytes(config: ExperimentConfig) -> int:
-    """Parameters, optimizer and gradients, which every device has whatever the batch."""
+    """Bytes of parameters, optimizer and gradients, on every device with any batch size."""
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
-    arrays = jax.tree.leaves((state, params))  # gradients are as large as the parameters
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in arrays)
+    return plan.num_bytes((state, params))  # gradients are as large as the parameters
 
 
-def _announcement(config: ExperimentConfig, known: _Known) -> str:
+def _announcement(config: ExperimentConfig, known: _Measurements) -> str:
     data, seconds = config.data, known.seconds_to_measure(config)
     about = f", about {seconds:.0f} s" if seconds else ""
     return f"Measuring a step of {data.batch_size} rows of {data.seq_len} samples{about}."
 
 
-def _line(row: Row, known: _Known, dataset: Dataset) -> str:
+def _line(row: Row, known: _Measurements, dataset: Dataset) -> str:
     mark = "" if row.is_measured else "~"
     batch = f"{row.config.data.batch_size:10}  {mark + describe_bytes(row.memory_bytes):>13}"
     if row.step_s is None:
@@ -240,16 +250,16 @@ def _line(row: Row, known: _Known, dataset: Dataset) -> str:
     whole_s = stopping.last_step(row.config, dataset) * row.step_s
     return (
         f"{batch}  {f'{mark}{row.step_s:.3g}':>8}  {f'{mark}{row.samples_per_s:,.0f}':>10}  "
-        f"{per_epoch:11,.0f}  {mark + _duration(per_epoch * row.step_s):>10}  "
-        f"{mark + _duration(whole_s):>12}"
+        f"{per_epoch:11,.0f}  {mark + clock_time(per_epoch * row.step_s):>10}  "
+        f"{mark + clock_time(whole_s):>12}"
     )
 
 
 def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
     """Which row to take.
 
-    Where no whole step was measured, the rows do not differ in speed, and the recipe's own is
-    taken, or the largest that fits.
+    Where no whole step was measured, all rows have the same speed; then it is that of the recipe's
+    batch size, or the largest that fits.
     """
     fitting = [row for row in rows if row.step_s is not None]
     if not fitting:
@@ -265,7 +275,7 @@ def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset, mes
     last = stopping.last_step(best.config, dataset)
     return (
         f"Take --config.data.batch_size={best.config.data.batch_size}: {why}; its {last:,} steps "
-        f"take {_duration(last * best.step_s)}, without validation."
+        f"take {clock_time(last * best.step_s)}, without validation."
     )
 
 
@@ -276,8 +286,3 @@ def _whether_it_plays(samples_per_s: float, sample_rate_hz: int) -> str:
         f"generates one sequence at {samples_per_s:,.0f} samples/s, {times:.2g} times real time "
         f"at {sample_rate_hz:,} Hz."
     )
-
-
-def _duration(seconds: float) -> str:
-    days = seconds / 86_400
-    return f"{days:,.0f} days" if days >= 3 else tqdm.format_interval(seconds)

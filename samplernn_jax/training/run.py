@@ -1,4 +1,4 @@
-"""A run from its configuration: everything is checked and opened, then the loop trains."""
+"""A training run: its configuration is checked, its files are opened, then the loop trains."""
 
 import dataclasses
 import itertools
@@ -17,29 +17,35 @@ from samplernn_jax.interruption import Request
 from samplernn_jax.preparation import synthetic
 from samplernn_jax.preparation.build import build_dataset
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.processes import is_first_process, of_each_process, wait_for_all
-from samplernn_jax.runs.checkpoint import Checkpoints, recover
+from samplernn_jax.processes import (
+    is_first_process,
+    processes_without,
+    text_from_first_process,
+    wait_for_all,
+)
+from samplernn_jax.runs.checkpoint import Checkpoints
 from samplernn_jax.runs.claim import claimed
+from samplernn_jax.runs.integrity import recover
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.output import check_size
 from samplernn_jax.sizes import check_generation, check_training
-from samplernn_jax.storage import check_folder
+from samplernn_jax.storage import check_folder, exists
 from samplernn_jax.training import plan, plan_table
 from samplernn_jax.training.logbook import Report
 from samplernn_jax.training.loop import Trainer
 
 
 def train(
-    config: ExperimentConfig, path: Path, report: Report, from_step: int | None = None
+    config: ExperimentConfig, workdir: Path, report: Report, from_step: int | None = None
 ) -> None:
-    """Trains in a workdir, and goes on exactly where a stopped run with the same config was.
+    """Trains in a workdir; goes on exactly where a stopped run with the same config was.
 
-    Every process of a run calls it with the same arguments; the workdir and the dataset are in
-    folders that all of them see.
+    Every process of a run calls this with the same arguments; all of them must see the folders of
+    the workdir and the dataset.
 
     Args:
         config: the experiment.
-        path: the workdir; made if needed.
+        workdir: folder of the run; made if needed.
         report: gets the lines for the user, in the first process only.
         from_step: go on from this checkpoint and remove the later ones; None for the latest.
 
@@ -47,31 +53,35 @@ def train(
         ValueError: the configuration does not fit the devices, the dataset or the run that the
             workdir holds, another run is in the workdir, the disk is full, or the training has
             diverged.
-        Interrupted: a signal, or the time that it was given, ended the run; where it was is saved.
+        Interrupted: a signal or the end of its time stopped the run, which is saved.
     """
     request = Request(config.train.max_hours * 3600 or math.inf)
-    check_folder("workdir", path)
+    check_folder("workdir", workdir)
     mesh = make_mesh()
     check_batch_size(mesh, config.data.batch_size, config.parallel.microbatches)
     check_training(config, mesh.size, memory_of_device(mesh))
     config = _with_absolute_data_path(config)
     if not is_first_process():
         report = _silently
-    workdir = Workdir(path)
-    with claimed(workdir):
-        dataset = _open(config, workdir, mesh, report)
+    run = Workdir(workdir)
+    with claimed(run):
+        dataset = _open(config, run, mesh, report)
         for line in plan.describe(config, dataset, mesh):
             report(line)
         if is_first_process():
-            recover(workdir, report)
+            recover(run, report)
         wait_for_all("the checkpoints are sound")
-        with Checkpoints(workdir, config.train) as checkpoints:
+        with Checkpoints(run, config.train) as checkpoints:
             trainer = Trainer(config, dataset, mesh, checkpoints, report, request)
-            trainer.run(workdir, from_step)
+            trainer.run(run, from_step)
 
 
 def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report) -> Dataset:
-    """The dataset of the run, when all that the workdir holds fits; then it describes the run."""
+    """The dataset of the run; then the workdir describes the run.
+
+    Raises:
+        ValueError: the run in the workdir does not fit the configuration or the dataset.
+    """
     workdir.check_same_config(config)
     imported = workdir.imported_model is not None
     valid_segments = workdir.read_info().valid_segments if workdir.was_trained else 0
@@ -89,19 +99,18 @@ def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report
         )
     if valid_segments:
         report(
-            f"This run began before train.valid_s was there: it goes on validating on the first "
-            f"{valid_segments} segments of each row, so that its best is the best of all."
+            "This run began before train.valid_s was added: it goes on validating on the first "
+            f"{valid_segments} segments of each row, so that its validations stay comparable."
         )
     return _with_what_is_validated(dataset, config, valid_segments)
 
 
 def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
-    digests = of_each_process(int(dataset.digest[:7], 16))
-    other = [str(number) for number, digest in enumerate(digests) if digest != digests[0]]
-    if other:
+    others = processes_without(dataset.digest == text_from_first_process(dataset.digest))
+    if others:
         raise ValueError(
             f"data.path={path}: must be the same dataset for all processes, but process "
-            f"{', '.join(other)} has another than process 0"
+            f"{', '.join(map(str, others))} has another than process 0"
         )
 
 
@@ -142,7 +151,7 @@ def _with_absolute_data_path(config: ExperimentConfig) -> ExperimentConfig:
 def _with_what_is_validated(
     dataset: Dataset, config: ExperimentConfig, valid_segments: int = 0
 ) -> Dataset:
-    """The dataset with the part of its valid split that validation reads, see `RunInfo`."""
+    """The dataset with only the part of its valid split that validation reads, see `RunInfo`."""
     valid, rate = dataset.splits["valid"], dataset.sample_rate_hz
     if valid_segments:
         read = first_segments(valid, config, valid_segments)
@@ -152,8 +161,8 @@ def _with_what_is_validated(
 
 
 def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
-    """Makes the corpus that a run without recordings has, if it is not there."""
-    if path.exists():
+    """Makes the synthetic corpus of a run without recordings, if it is not there."""
+    if exists(path):
         return
     report(f"Synthesising {config.data.synthetic_minutes:g} minutes of plucked strings.")
     build_dataset(
@@ -162,7 +171,7 @@ def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
         BuildSettings(
             sample_rate_hz=synthetic.SAMPLE_RATE_HZ,
             clip_s=synthetic.MELODY_S,
-            remove_dc=False,  # would make equal notes of two melodies unequal
+            remove_dc=False,  # it would make equal notes in two melodies differ
         ),
     )
 
@@ -170,7 +179,7 @@ def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
 def _check_samples(
     config: ExperimentConfig, workdir: Workdir, dataset: Dataset, limit_bytes: int | None
 ) -> None:
-    """Raises ValueError where what is to be generated is nothing, or has no room."""
+    """Raises ValueError where the audio to generate is empty, or has no room."""
     sample, rate, shortest_s = config.sample, dataset.sample_rate_hz, 1 / dataset.sample_rate_hz
     if sample.duration_s < shortest_s:
         raise ValueError(

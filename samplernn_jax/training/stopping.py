@@ -1,4 +1,4 @@
-"""When a run is over: after so many steps or epochs, or where validation no longer improves."""
+"""When a run is over: after its steps or epochs, or when validation no longer improves."""
 
 import math
 
@@ -7,7 +7,7 @@ from samplernn_jax.data.dataset import Dataset
 
 
 def steps_per_epoch(config: DataConfig, dataset: Dataset) -> float:
-    """Steps that the samples of the training split fill, without the padding between clips."""
+    """Steps that the samples of the training split fill, not counting padding between clips."""
     return dataset.splits["train"].num_samples / (config.batch_size * config.seq_len)
 
 

@@ -22,7 +22,7 @@ def melody(seconds, rate=RATE):
 
 
 def frames(path, start=0, num_frames=None):
-    with audio.open_stream(path, start, num_frames) as stream:
+    with audio.open_recording(path, start, num_frames) as stream:
         blocks = list(stream.blocks)
     return np.concatenate(blocks) if blocks else np.zeros((0, stream.num_channels)), stream
 
@@ -140,7 +140,7 @@ def test_a_part_begins_and_ends_at_the_very_frame(tmp_path, name, codec):
 
 def test_long_recordings_come_in_blocks(tmp_path):
     encode(tmp_path / "x.m4a", np.tile(melody(10, 8000), 40), 8000, "aac")
-    with audio.open_stream(tmp_path / "x.m4a") as stream:
+    with audio.open_recording(tmp_path / "x.m4a") as stream:
         sizes = [len(block) for block in stream.blocks]
     assert sum(sizes) == pytest.approx(400 * 8000, abs=8)
     assert max(sizes) < 2**18 + 4096
@@ -191,7 +191,7 @@ def test_a_file_that_was_cut_is_read_up_to_there(tmp_path):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     blocks = []
     with (
-        audio.open_stream(cut) as stream,
+        audio.open_recording(cut) as stream,
         pytest.raises(audio.DamagedError, match=r"ends early or is damaged, \d\.\d s of 10\.0 s"),
     ):
         blocks.extend(stream.blocks)
@@ -222,7 +222,10 @@ def test_nothing_is_printed_of_a_damaged_mp3_in_a_wav_file(tmp_path, capfd, size
     content = (tmp_path / "garbled.wav").read_bytes()
     body = b"WAVE" + b"JUNK" + size.to_bytes(4, "little") + bytes(size + size % 2) + content[12:]
     (tmp_path / "x.wav").write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
-    with audio.open_stream(tmp_path / "x.wav") as stream, contextlib.suppress(audio.DamagedError):
+    with (
+        audio.open_recording(tmp_path / "x.wav") as stream,
+        contextlib.suppress(audio.DamagedError),
+    ):
         assert sum(map(len, stream.blocks)) > 9 * RATE
     assert capfd.readouterr() == ("", "")
 

@@ -19,7 +19,7 @@ def tone(seconds, rate=RATE, hz=440.0, peak=0.5):
 def read_what_can_be(path, rate=RATE, channel=0):
     """The samples up to the damage, and the damage."""
     blocks = []
-    with audio.open_stream(path) as stream:
+    with audio.open_recording(path) as stream:
         try:
             for block in audio.resampled(stream, rate, channel):
                 blocks.append(block)
@@ -151,7 +151,7 @@ def test_a_sample_rate_that_cannot_be_true_is_refused(tmp_path):
 
 def test_a_part_of_a_file_is_read(tmp_path):
     soundfile.write(tmp_path / "x.wav", tone(1), RATE)
-    with audio.open_stream(tmp_path / "x.wav", start=100, num_frames=50) as stream:
+    with audio.open_recording(tmp_path / "x.wav", start=100, num_frames=50) as stream:
         part = np.concatenate(list(audio.resampled(stream, RATE)))
     np.testing.assert_array_equal(part, audio.read(tmp_path / "x.wav", RATE)[100:150])
 
@@ -160,10 +160,10 @@ def test_a_part_that_is_whole_is_read_of_a_file_that_was_cut(tmp_path):
     soundfile.write(tmp_path / "x.wav", tone(2), RATE)
     content = (tmp_path / "x.wav").read_bytes()
     (tmp_path / "x.wav").write_bytes(content[: len(content) // 2])
-    with audio.open_stream(tmp_path / "x.wav", num_frames=100) as stream:
+    with audio.open_recording(tmp_path / "x.wav", num_frames=100) as stream:
         assert len(np.concatenate(list(audio.resampled(stream, RATE)))) == 100
     with (
-        audio.open_stream(tmp_path / "x.wav", num_frames=2 * RATE) as stream,
+        audio.open_recording(tmp_path / "x.wav", num_frames=2 * RATE) as stream,
         pytest.raises(audio.DamagedError, match="ends early"),
     ):
         list(audio.resampled(stream, RATE))
@@ -176,7 +176,7 @@ def test_a_part_behind_the_damage_is_refused(tmp_path):
     (tmp_path / "x.flac").write_bytes(content[: len(content) // 4])
     with (
         pytest.raises(ValueError, match="is damaged"),
-        audio.open_stream(tmp_path / "x.flac", start=3 * RATE) as stream,
+        audio.open_recording(tmp_path / "x.flac", start=3 * RATE) as stream,
     ):
         list(stream.blocks)
 
@@ -225,7 +225,7 @@ def test_a_recording_without_samples_is_named(tmp_path):
 
 def test_an_error_in_the_readers_own_code_is_not_taken_for_the_files(tmp_path):
     soundfile.write(tmp_path / "x.wav", tone(1), RATE)
-    with pytest.raises(OSError, match="disk full"), audio.open_stream(tmp_path / "x.wav"):
+    with pytest.raises(OSError, match="disk full"), audio.open_recording(tmp_path / "x.wav"):
         raise OSError("disk full")
 
 
@@ -245,26 +245,26 @@ def test_nothing_is_printed_of_a_damaged_mp3_of_libsndfile(tmp_path, capfd):
 
 def stereo(path, left, right):
     soundfile.write(path, np.stack([left, right], axis=1), RATE, subtype="FLOAT")
-    return partial(audio.open_stream, path)
+    return partial(audio.open_recording, path)
 
 
 def test_of_channels_that_cancel_the_louder_one_is_taken_and_that_is_said(tmp_path):
     left = tone(1)
-    heard = audio.listen(stereo(tmp_path / "x.wav", 0.9 * left + 0.1, -left), RATE)
+    heard = audio.read_mono(stereo(tmp_path / "x.wav", 0.9 * left + 0.1, -left), RATE)
     np.testing.assert_allclose(heard.waveform, -left, atol=1e-6)
-    assert heard.notes == ["has channels that cancel each other, so channel 2 alone is taken"]
+    assert heard.notes == ["has channels that cancel each other, so only channel 2 is used"]
     np.testing.assert_array_equal(audio.read(tmp_path / "x.wav", RATE), heard.waveform)
 
 
 def test_channels_that_cancel_in_part_are_mixed_and_that_is_said(tmp_path):
     left, other = tone(1), tone(1, hz=700.0)
     right = -left + 0.9 * other
-    heard = audio.listen(stereo(tmp_path / "x.wav", left, right), RATE)
+    heard = audio.read_mono(stereo(tmp_path / "x.wav", left, right), RATE)
     np.testing.assert_allclose(heard.waveform, 0.45 * other, atol=1e-6)
     assert heard.notes == []
-    heard = audio.listen(stereo(tmp_path / "y.wav", left, -left + 0.6 * other), RATE)
+    heard = audio.read_mono(stereo(tmp_path / "y.wav", left, -left + 0.6 * other), RATE)
     (note,) = heard.notes
-    assert note == "has channels that cancel each other in part, their mix loses 8 dB"
+    assert note == "has channels that partly cancel each other, so that their mix loses 8 dB"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -273,4 +273,4 @@ def test_stereo_as_it_is_gives_no_note(tmp_path, share):
     rng = np.random.default_rng(0)
     left, right = 0.1 * rng.standard_normal((2, RATE))
     for name, other in (("alone", 0 * left), ("mixed", share * left + (1 - share) * right)):
-        assert audio.listen(stereo(tmp_path / f"{name}.wav", left, other), RATE).notes == []
+        assert audio.read_mono(stereo(tmp_path / f"{name}.wav", left, other), RATE).notes == []

@@ -5,9 +5,9 @@ import pytest
 
 from samplernn_jax.data.dataset import Dataset, PcmSplit
 from samplernn_jax.preparation.build import build_dataset
+from samplernn_jax.preparation.clips import Clip
 from samplernn_jax.preparation.recordings import Found, of_waveform
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.preparation.splits import Clip
 from samplernn_jax.preparation.writing import Levels, write_split
 
 SETTINGS = BuildSettings(sample_rate_hz=8000, clip_s=0.1)

@@ -19,9 +19,9 @@ from samplernn_jax.evaluation.baselines import baselines, bigram_counts
 from samplernn_jax.evaluation.validation import compile_eval_step
 from samplernn_jax.models.samplernn.module import initial_carry
 from samplernn_jax.runs.checkpoint import restore_params
+from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
-from samplernn_jax.training.metrics import read_metrics
 from samplernn_jax.training.run import train
 from tests.tiny_models import TINY
 from tests.training.runs import RATE, make_config, make_dataset

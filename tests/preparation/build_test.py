@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from samplernn_jax import audio, storage
+from samplernn_jax import storage
+from samplernn_jax.audio import OpenRecording
 from samplernn_jax.data.dataset import Dataset, damaged_files
 from samplernn_jax.preparation import build as build_module
 from samplernn_jax.preparation import recordings
@@ -146,7 +147,7 @@ def test_a_channel_is_picked_and_a_recording_without_it_passed_over(tmp_path):
     stereo = np.stack([noise(4000), np.zeros(4000)], axis=1).astype(np.float32)
 
     def opened():
-        return contextlib.nullcontext(audio.Stream(RATE, 2, iter([stereo])))
+        return contextlib.nullcontext(OpenRecording(RATE, 2, iter([stereo])))
 
     found = Found([Recording("stereo", opened), of_waveform("mono", noise(100), RATE)])
     info = build(found, tmp_path / "d", channel=2, gain="none")
@@ -238,7 +239,7 @@ def broken_after(num_recordings, error):
             yield waveform[100:, None]
 
         def opened():
-            return contextlib.nullcontext(audio.Stream(RATE, 1, blocks()))
+            return contextlib.nullcontext(OpenRecording(RATE, 1, blocks()))
 
         return Recording(f"{number:02}", opened, fingerprint=str(number))
 
@@ -291,7 +292,7 @@ def test_two_preparations_of_one_dataset_do_not_meet(tmp_path):
         inside.append(True)
         yield noise(4000)[:, None]
 
-    first = Recording("0", lambda: contextlib.nullcontext(audio.Stream(RATE, 1, meanwhile())))
+    first = Recording("0", lambda: contextlib.nullcontext(OpenRecording(RATE, 1, meanwhile())))
     build(Found([first]), tmp_path / "d")
     assert inside
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
@@ -370,7 +371,7 @@ def test_an_interrupt_does_not_wait_for_recordings_that_are_being_read(tmp_path)
 
     found = Found(
         [
-            Recording(name, lambda b=blocks: contextlib.nullcontext(audio.Stream(RATE, 1, b())))
+            Recording(name, lambda b=blocks: contextlib.nullcontext(OpenRecording(RATE, 1, b())))
             for name, blocks in (("endless", endless), ("fails", fails))
         ]
     )
@@ -390,7 +391,7 @@ def test_a_dataset_made_otherwise_is_not_touched(folder, tmp_path):
     with pytest.raises(ValueError, match=r"exists already, made with clip_s=0.1, not 0.2; remove"):
         build(find(folder), tmp_path / "d", clip_s=0.2)
     soundfile.write(folder / "new.wav", noise(16000), 16000)
-    with pytest.raises(ValueError, match="exists already, made of other recordings"):
+    with pytest.raises(ValueError, match="exists already, made from other recordings"):
         build(find(folder), tmp_path / "d")
 
 
@@ -409,7 +410,7 @@ def test_another_folder_is_not_touched(tmp_path):
             of(np.zeros(0, np.float32)),
             "no recording can be used; 1 recordings .* such as 0: holds no audio",
         ),
-        (of(noise(1000)), "clip_s=0.1: gives 2 clips to deal, fewer than one for each"),
+        (of(noise(1000)), "clip_s=0.1: gives 2 clips, fewer than one for each"),
     ],
 )
 def test_what_cannot_be_a_dataset_is_refused_and_leaves_nothing(tmp_path, found, message):
@@ -450,7 +451,7 @@ def messages(path, *waveforms, rate=RATE, **changes):
 def test_data_that_cannot_work_is_warned_of(tmp_path):
     fine = messages(tmp_path / "fine", noise(RATE * 601))
     assert fine == ""
-    assert "There are 0.5 minutes of audio" in messages(tmp_path / "short", noise(RATE * 30))
+    assert "The dataset holds 30 s of audio" in messages(tmp_path / "short", noise(RATE * 30))
     clipped = np.clip(noise(RATE * 30, peak=3.0), -1, 1)
     assert build(of(clipped), tmp_path / "share")["audio"]["clipped"] > 0.002
     assert "1 of 1 recordings are clipped, the worst is 0" in messages(tmp_path / "c", clipped)

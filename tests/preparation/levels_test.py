@@ -10,9 +10,10 @@ import soundfile
 import soxr
 
 from samplernn_jax import audio
+from samplernn_jax.audio import OpenRecording
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.data.dataset import Dataset
-from samplernn_jax.preparation import facts, recordings, report
+from samplernn_jax.preparation import description, facts, recordings
 from samplernn_jax.preparation.build import build_dataset
 from samplernn_jax.preparation.recordings import Found, Recording, of_waveform
 from samplernn_jax.preparation.settings import BuildSettings
@@ -61,7 +62,7 @@ def test_clicks_do_not_set_the_level_and_are_clipped_counted_and_said(tmp_path, 
     assert "01 at 21.20 s (19 dB above)" in warning
     assert "0.0502% of the samples were clipped" in warning
     assert "--gain=none" in warning
-    assert "0.0502% of the samples here" in report.table(info, facts.read(tmp_path / "d"))
+    assert "0.0502% of the samples here" in description.table(info, facts.read(tmp_path / "d"))
 
 
 def test_clicks_that_no_gain_clips_are_not_said_to_be_clipped(tmp_path):
@@ -85,7 +86,7 @@ def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
     for seed in range(8):
         garble(whole, garbled, seed=seed)
         peaks.append(0.0)
-        with contextlib.suppress(audio.DamagedError), audio.open_stream(garbled) as stream:
+        with contextlib.suppress(audio.DamagedError), audio.open_recording(garbled) as stream:
             for block in stream.blocks:
                 peaks[-1] = max(peaks[-1], float(np.abs(block).max()))
     assert max(peaks) > 1.0  # which is what set the level
@@ -101,7 +102,7 @@ def test_a_garbled_mp3_is_as_loud_as_the_whole_one(tmp_path):
     (note,) = infos["garbled"]["notes"]
     assert note["recording"] == "x.mp3"
     assert "its decoder complains" in note["note"]
-    shown = report.table(infos["garbled"], facts.read(tmp_path / "garbled_data"))
+    shown = description.table(infos["garbled"], facts.read(tmp_path / "garbled_data"))
     assert f"note on x.mp3: {note['note']}" in shown
 
 
@@ -155,7 +156,7 @@ def test_one_loud_recording_does_not_make_the_others_quiet(tmp_path, gain):
         (warning,) = [text for text in info["warnings"] if "much louder" in text]
         assert "1 of 11 recordings are much louder than all others, the worst is 10 at " in warning
         assert "(16 dB above them)" in warning
-        assert "for all but 1 louder ones" in report.table(info, facts.read(tmp_path / "b"))
+        assert "for all but 1 louder ones" in description.table(info, facts.read(tmp_path / "b"))
 
 
 def test_the_loudness_is_not_held_back_by_a_click(tmp_path):
@@ -181,7 +182,7 @@ def test_very_quiet_recordings_are_warned_of(tmp_path):
     faint = build(tmp_path / "a", noise(20, 10 ** (-70 / 20)))["warnings"]
     (warning,) = [text for text in faint if "very quiet" in text]
     assert "1 of 1 recordings are very quiet, the worst is 00 (gain 70 dB)" in warning
-    assert "its sound takes 4 of them" in warning
+    assert "its sound uses 4 of them" in warning
     assert not any(
         "very quiet" in text for text in build(tmp_path / "b", noise(20, 0.02))["warnings"]
     )
@@ -190,7 +191,8 @@ def test_very_quiet_recordings_are_warned_of(tmp_path):
 def in_stereo(name, left, right):
     frames = np.stack([left, right], axis=1)
     return Recording(
-        name, lambda: contextlib.nullcontext(audio.Stream(RATE, 2, iter(np.split(frames, 4))))
+        name,
+        lambda: contextlib.nullcontext(OpenRecording(RATE, 2, iter(np.split(frames, 4)))),
     )
 
 
@@ -202,7 +204,7 @@ def test_a_recording_with_an_inverted_channel_goes_in_by_its_louder_one(tmp_path
     (warning,) = [text for text in info["warnings"] if "channels that cancel" in text]
     assert "1 of 2 recordings" in warning
     assert "such as inverted" in warning
-    assert "so channel 2 of it" in warning
+    assert "so only channel 2 of it" in warning
     assert "--channel" in warning
     assert info["audio"]["rms"] == pytest.approx(left.std(), rel=0.01)
     picked = build_dataset(found, tmp_path / "e", settings(gain="none", channel=1))
@@ -214,7 +216,7 @@ def test_channels_that_nearly_cancel_are_warned_of(tmp_path):
     found = Found([in_stereo("odd", left, -left + 0.6 * right), in_stereo("fine", left, right)])
     info = build_dataset(found, tmp_path / "d", settings(gain="none"))
     (warning,) = [text for text in info["warnings"] if "cancel" in text]
-    assert "1 of 2 recordings have channels that cancel each other in part" in warning
+    assert "1 of 2 recordings have channels that partly cancel each other" in warning
     assert "the worst is odd (its mix loses 8 dB)" in warning
     assert "--channel=1" in warning
 
@@ -247,8 +249,8 @@ def test_an_older_dataset_opens_and_is_described(tmp_path):
     lines.write_text("".join(json.dumps({k: e[k] for k in kept}) + "\n" for e in entries))
     assert Dataset.open(tmp_path / "d").digest == digest
     described = facts.read(tmp_path / "d")
-    assert "valid: 00" in report.table(info, described)
-    assert "is not known" in report.loudness(info, described)
+    assert "valid: 00" in description.table(info, described)
+    assert "is unknown" in description.loudness(info, described)
     lines.write_text("{}\n")
     with pytest.raises(ValueError, match=r"recordings.jsonl, line 1: name: is missing"):
         facts.read(tmp_path / "d")

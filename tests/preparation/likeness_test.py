@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from samplernn_jax.preparation import facts, report
+from samplernn_jax.preparation import description, facts
 from samplernn_jax.preparation.build import build_dataset
 from samplernn_jax.preparation.recordings import Found, of_waveform
 from samplernn_jax.preparation.settings import BuildSettings
@@ -80,9 +80,9 @@ def test_what_is_trained_on_too_is_not_unlike_it(tmp_path):
 
 def test_the_names_of_what_is_held_out_are_said(tmp_path, monkeypatch):
     info = build(tmp_path / "d", **{f"odd{i}": like_piano(i) for i in range(7)})
-    lines = report.table(info, facts.read(tmp_path / "d")).splitlines()
+    lines = description.table(info, facts.read(tmp_path / "d")).splitlines()
     assert "  valid: 00, 01, odd0, odd1, odd2, odd3, odd4, odd5, odd6" in lines
-    monkeypatch.setattr(report, "_MAX_NAMED", 5)
-    lines = report.table(info, facts.read(tmp_path / "d")).splitlines()
+    monkeypatch.setattr(description, "_MAX_NAMED", 5)
+    lines = description.table(info, facts.read(tmp_path / "d")).splitlines()
     assert "  valid: 00, 01, odd0, odd1, odd2 and 4 more" in lines
     assert "  test: 02" in lines

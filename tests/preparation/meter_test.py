@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from samplernn_jax.preparation.meter import Meter, ordinary
+from samplernn_jax.preparation.meter import Meter, inliers
 
 RATE = 8000
 
@@ -22,8 +22,8 @@ def test_a_hundredth_of_the_windows_may_be_far_louder_than_all_others():
     peaks = np.random.default_rng(0).uniform(0.05, 0.1, 1000)
     at = [0, 1, 2, 3, 4, 17, 500, 501, 999]
     peaks[at] = [0.3, 1, 2, 10, 1e30, 0.25, 0.4, 0.5, 0.6]
-    np.testing.assert_array_equal(np.flatnonzero(~ordinary(peaks)), at)
-    assert ordinary(10 * np.delete(peaks, at)).all()
+    np.testing.assert_array_equal(np.flatnonzero(~inliers(peaks)), at)
+    assert inliers(10 * np.delete(peaks, at)).all()
 
 
 @pytest.mark.parametrize("first", [0, 300, 992])
@@ -34,21 +34,21 @@ def test_what_is_loud_for_longer_is_sound_unless_no_sound_is_so_loud(first):
             changed = peaks.copy()
             changed[first : first + length] = 0.6
             changed[first + length // 2] = peak
-            assert ordinary(changed)[first : first + length].tolist() == [is_sound] * length
-            assert np.delete(ordinary(changed), np.s_[first : first + length]).all()
+            assert inliers(changed)[first : first + length].tolist() == [is_sound] * length
+            assert np.delete(inliers(changed), np.s_[first : first + length]).all()
 
 
 def test_silence_does_not_make_sound_an_outlier():
     """Two seconds of sound in ten minutes."""
     peaks = np.concatenate([np.full(30_000, 1e-5), np.linspace(0.1, 1.0, 100)])
-    assert ordinary(peaks).all()
-    assert ordinary(np.zeros(100)).all()
+    assert inliers(peaks).all()
+    assert inliers(np.zeros(100)).all()
 
 
 def test_nothing_is_an_outlier_in_less_than_a_second():
     peaks = np.full(50, 0.1)
     peaks[7] = 1.0
-    assert ordinary(peaks).all()
+    assert inliers(peaks).all()
 
 
 def test_an_outlier_changes_nothing_but_the_extremes_and_is_located():

@@ -96,7 +96,7 @@ def test_a_pipe_is_not_waited_for(folder):
     (folder / "b.wav").symlink_to(folder / "pipe")
     found = find(folder)
     assert names(found) == ["a.wav"]
-    assert found.rejected == [("b.wav", "cannot be read (it is no file but a device or pipe)")]
+    assert found.rejected == [("b.wav", "cannot be read (it is a device or pipe, not a file)")]
 
 
 def test_a_link_to_nowhere_is_named(folder):
@@ -209,7 +209,7 @@ def test_lists_give_the_split(folder, tmp_path):
     with pytest.raises(ValueError, match=r"test.txt: names 'c.wav', as the other list does"):
         recordings.split_by_lists(found, lists)
     lists["test"].write_text("x.wav\n")
-    with pytest.raises(ValueError, match=r"test.txt: names 'x.wav', which is not among"):
+    with pytest.raises(ValueError, match=r"test.txt: names 'x.wav', which is not in the input"):
         recordings.split_by_lists(found, lists)
     with pytest.raises(ValueError, match="cannot be read as a list of files"):
         recordings.split_by_lists(found, {**lists, "test": tmp_path / "missing.txt"})

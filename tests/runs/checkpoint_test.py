@@ -7,85 +7,25 @@ import jax
 import numpy as np
 import pytest
 
-from samplernn_jax.config import OptimizerConfig, TrainConfig
-from samplernn_jax.devices import make_mesh, replicate, shard_rows
-from samplernn_jax.models.samplernn.module import initial_carry
+from samplernn_jax.config import TrainConfig
 from samplernn_jax.runs import checkpoint
-from samplernn_jax.runs.checkpoint import (
-    Checkpoints,
-    Position,
-    recover,
-    restore_params,
-    save_imported,
-)
+from samplernn_jax.runs.checkpoint import Checkpoints, restore_params, save_imported
+from samplernn_jax.runs.integrity import recover
 from samplernn_jax.runs.workdir import Workdir
-from samplernn_jax.storage import checksum
-from samplernn_jax.training.step import init_state
+from tests.runs.saved import (
+    CONFIG,
+    as_before_the_record,
+    assert_is,
+    flip_a_bit,
+    make_checkpoint,
+    params_of,
+    save,
+    save_and_record,
+    steps_in,
+    the_data_of,
+    truncate,
+)
 from tests.tiny_models import TINY, random_params
-
-CONFIG = TrainConfig(keep_latest=3)
-
-
-def position(step, num_devices=8):
-    """Other parameters at each step."""
-    mesh = make_mesh(jax.devices()[:num_devices])
-    state = init_state(OptimizerConfig(), random_params(TINY, seed=step))
-    carry = initial_carry(TINY, state.params, 8)
-    state = state._replace(step=np.int32(step))
-    return Position(replicate(mesh, state), shard_rows(mesh, carry))
-
-
-def save(path, *steps):
-    with Checkpoints(Workdir(path), CONFIG) as checkpoints:
-        for step in steps:
-            save_and_record(checkpoints, step, float(step))
-
-
-def save_and_record(checkpoints, step, valid_bits):
-    checkpoints.save(position(step))
-    checkpoints.record(step, valid_bits)
-    checkpoints.prune()
-
-
-def as_before_the_record(path, valid_bits):
-    """Puts the bits of validations, infinite where there was none, into the checkpoints alone."""
-    for step, bits in valid_bits.items():
-        folder = path / "checkpoints" / str(step)
-        (folder / "metrics").mkdir()
-        (folder / "metrics" / "metrics").write_text(json.dumps({"valid_bits": bits}))
-        checksum_file = folder / "checksums.json"
-        checksums = json.loads(checksum_file.read_text())
-        checksums["metrics/metrics"] = checksum(folder / "metrics" / "metrics")
-        checksum_file.write_text(json.dumps(checksums))
-    (path / "validations.json").unlink()
-
-
-def params_of(path, step):
-    return restore_params(Workdir(path), TINY, step)[1]
-
-
-def assert_is(params, step):
-    jax.tree.map(np.testing.assert_array_equal, params, random_params(TINY, seed=step))
-
-
-def steps_in(path):
-    return sorted(int(folder.name) for folder in Workdir(path).checkpoints.iterdir())
-
-
-def the_data_of(path, step):
-    """The largest file with parameters in it."""
-    files = (path / "checkpoints" / str(step) / "params").glob("**/d/*")
-    return max(files, key=lambda file: file.stat().st_size)
-
-
-def truncate(file):
-    file.write_bytes(file.read_bytes()[:-100])
-
-
-def flip_a_bit(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
 
 
 def test_latest_and_best_checkpoints_are_kept(tmp_path):
@@ -101,15 +41,11 @@ def test_latest_and_best_checkpoints_are_kept(tmp_path):
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
 def test_a_checkpoint_of_eight_devices_opens_on_fewer(tmp_path, num_devices):
     save(tmp_path, 1)
-    fresh = position(0, num_devices)
+    fresh = make_checkpoint(0, num_devices)
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
         restored = checkpoints.restore(like=fresh)
-    jax.tree.map(np.testing.assert_array_equal, restored, position(1))
-    assert restored.carry["tier_2"].sharding == fresh.carry["tier_2"].sharding
-
-
-def damage_metrics(file):
-    (step_of(file) / "metrics" / "metrics").write_text("")
+    jax.tree.map(np.testing.assert_array_equal, restored, make_checkpoint(1))
+    assert restored.rest["carry"]["tier_2"].sharding == fresh.rest["carry"]["tier_2"].sharding
 
 
 def test_checkpoints_that_hold_their_validation_are_read_as_before(tmp_path):
@@ -119,52 +55,13 @@ def test_checkpoints_that_hold_their_validation_are_read_as_before(tmp_path):
     with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=1)) as checkpoints:
         assert checkpoints.best == (2.0, 2)
         assert [checkpoints.is_validated(step) for step in (1, 2, 3)] == [True, True, False]
-        assert_is(checkpoints.restore(like=position(0)).state.params, 3)
+        assert_is(checkpoints.restore(like=make_checkpoint(0)).params, 3)
         save_and_record(checkpoints, 4, 2.5)
     assert steps_in(tmp_path) == [2, 4]
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
         assert checkpoints.best == (2.0, 2)
         checkpoints.go_back(2)
         assert checkpoints.best == (2.0, 2)
-
-
-def damage_checksums(file):
-    (step_of(file) / "checksums.json").write_text("[1]")
-
-
-def step_of(file):
-    return next(folder for folder in file.parents if folder.name.isdigit())
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [truncate, flip_a_bit, lambda file: file.unlink(), damage_metrics, damage_checksums],
-    ids=["truncated", "flipped", "missing", "metrics", "checksums"],
-)
-@pytest.mark.parametrize("step", [3, 1])
-def test_a_damaged_checkpoint_is_put_aside_and_another_is_used(tmp_path, damage, step):
-    save(tmp_path, 1, 2, 3)
-    as_before_the_record(tmp_path, {1: 1.0, 2: 2.0, 3: 3.0})
-    damage(the_data_of(tmp_path, step))
-    lines = []
-    recover(Workdir(tmp_path), lines.append)
-    assert f"The checkpoint of step {step} is damaged" in lines[0]
-    assert (tmp_path / "damaged_checkpoints" / str(step)).is_dir()
-    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        assert checkpoints.latest_step == (2 if step == 3 else 3)
-        latest = checkpoints.latest_step
-        assert_is(checkpoints.restore(like=position(0)).state.params, latest)
-        if step == 3:
-            save_and_record(checkpoints, 3, 3.0)
-            assert_is(params_of(tmp_path, 3), 3)
-
-
-def test_sound_checkpoints_stay_where_they_are(tmp_path):
-    save(tmp_path, 1, 2)
-    (tmp_path / "checkpoints" / "2" / "checksums.json").unlink()  # killed before it was written
-    recover(Workdir(tmp_path), pytest.fail)
-    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        assert checkpoints.latest_step == 2
 
 
 def test_damage_that_no_checksum_shows_is_one_sentence(tmp_path):
@@ -178,16 +75,7 @@ def test_damage_that_no_checksum_shows_is_one_sentence(tmp_path):
         Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints,
         pytest.raises(ValueError, match=r"checkpoints/2: cannot be read .* before it is used"),
     ):
-        checkpoints.restore(like=position(0))
-
-
-def test_damage_to_all_checkpoints_never_starts_a_run_anew(tmp_path):
-    save(tmp_path, 1, 2)
-    for step in (1, 2):
-        truncate(the_data_of(tmp_path, step))
-    for _ in range(2):
-        with pytest.raises(ValueError, match="every checkpoint is damaged; choose another"):
-            recover(Workdir(tmp_path), lambda _: None)
+        checkpoints.restore(like=make_checkpoint(0))
 
 
 def test_the_earliest_of_equal_validations_is_the_best_and_is_kept(tmp_path):
@@ -204,7 +92,7 @@ def test_what_is_saved_and_not_validated_yet_replaces_nothing(tmp_path):
     with Checkpoints(Workdir(tmp_path), TrainConfig(keep_latest=1)) as checkpoints:
         for step, bits in ((1, 2.0), (2, 3.0)):
             save_and_record(checkpoints, step, bits)
-        checkpoints.save(position(3))
+        checkpoints.save(3, make_checkpoint(3))
         assert not checkpoints.is_validated(3)
         assert steps_in(tmp_path) == [1, 2, 3]
         assert restore_params(Workdir(tmp_path), TINY)[0] == 1
@@ -215,7 +103,7 @@ def test_what_is_saved_and_not_validated_yet_replaces_nothing(tmp_path):
 def test_the_latest_stands_for_the_best_where_none_was_validated(tmp_path):
     with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
         for step in (1, 2):
-            checkpoints.save(position(step))
+            checkpoints.save(step, make_checkpoint(step))
     assert restore_params(Workdir(tmp_path), TINY)[0] == 2
 
 
@@ -280,7 +168,7 @@ def test_going_back_removes_what_came_later(tmp_path):
             checkpoints.check_step(9)
         checkpoints.go_back(2)
         assert checkpoints.latest_step == 2
-        assert_is(checkpoints.restore(like=position(0)).state.params, 2)
+        assert_is(checkpoints.restore(like=make_checkpoint(0)).params, 2)
     assert not (tmp_path / "checkpoints" / "3").exists()
 
 
@@ -291,23 +179,11 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_others_intact(tmp_path, monk
             usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
             patch.setattr(shutil, "disk_usage", lambda _: usage)
             with pytest.raises(ValueError, match=r"points/2: cannot be written \(1.0 MiB are free"):
-                checkpoints.save(position(2))
+                checkpoints.save(2, make_checkpoint(2))
         assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["1"]
-        checkpoints.save(position(2))
+        checkpoints.save(2, make_checkpoint(2))
     for step in (1, 2):
         assert_is(params_of(tmp_path, step), step)
-
-
-def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
-    save(tmp_path, 1)
-    left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
-    (left / "params.orbax-checkpoint-tmp").mkdir(parents=True)
-    recover(Workdir(tmp_path), pytest.fail)
-    assert not left.exists()
-    with Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints:
-        assert checkpoints.latest_step == 1
-        checkpoints.save(position(2))
-    assert_is(params_of(tmp_path, 2), 2)
 
 
 def test_processes_that_see_other_checkpoints_are_refused(tmp_path, monkeypatch):

@@ -102,7 +102,7 @@ def test_what_was_interrupted_leaves_nothing(generator, tmp_path):
 
 def test_the_size_is_told_before_anything_is_done(tmp_path):
     told = output.check_size(tmp_path / "new" / "deeper", 4, 90 * 16_000, 16_000, "wav16", True)
-    assert told == "4 x 90 s (11.5 MB)"
+    assert told == "4 x 90 s (11 MiB)"
     assert not (tmp_path / "new").exists()
 
 
@@ -158,8 +158,18 @@ def test_files_that_nothing_tells_of_are_not_replaced(tmp_path, name):
 @pytest.mark.parametrize(
     ("seconds", "encoding", "normalize", "message"),
     [
-        (10**6, "wav16", False, r"1 x 11.6 days \(32 GB\) is too long, a WAV file holds 4.29 GB; "),
-        (10**5, "flac", True, r"normalize: 1 x 27.8 hours \(3.2 GB\) is too long, .* of 6.4 GB in"),
+        (
+            10**6,
+            "wav16",
+            False,
+            r"1 x 11.6 days \(29.8 GiB\) is too long, .* file holds 4.0 GiB; ",
+        ),
+        (
+            10**5,
+            "flac",
+            True,
+            r"normalize: 1 x 27.8 hours \(3.0 GiB\) is .* long, .* of 6.0 GiB in",
+        ),
         (10**12, "flac", False, r"1 x 31,688.1 years \(.*\) at 16000 Hz has no room, .* free"),
     ],
 )

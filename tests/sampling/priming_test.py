@@ -144,9 +144,7 @@ def test_channels_of_a_prompt_that_cancel_do_not_make_it_silent():
     inverted = np.stack([tone(1, RATE), -0.9 * tone(1, RATE)], axis=1)
     waveform, notes = amplitudes(inverted)
     np.testing.assert_allclose(waveform, tone(1, RATE), atol=0.02)
-    assert notes == (
-        "prompt array has channels that cancel each other, so channel 1 alone is taken",
-    )
+    assert notes == ("prompt array has channels that cancel each other, so only channel 1 is used",)
 
 
 def test_what_the_user_may_not_have_meant_is_noted():

@@ -16,9 +16,9 @@ from samplernn_jax.config import (
     WaveNetConfig,
 )
 from samplernn_jax.runs.checkpoint import restore_params, save_imported
+from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.generator import Generator
-from samplernn_jax.training.metrics import read_metrics
 from samplernn_jax.training.run import train
 from tests.tiny_models import TINY, random_params
 from tests.training.runs import RATE, make_config, make_dataset

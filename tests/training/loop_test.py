@@ -18,13 +18,15 @@ from samplernn_jax.devices import make_mesh, replicate, shard_rows
 from samplernn_jax.evaluation.validation import Evaluation
 from samplernn_jax.interruption import Interrupted
 from samplernn_jax.models.samplernn.module import initial_carry
-from samplernn_jax.runs.checkpoint import Checkpoints, Position, restore_params
+from samplernn_jax.runs.checkpoint import Checkpoints, restore_params
+from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training import plan
-from samplernn_jax.training.metrics import Window, read_metrics
+from samplernn_jax.training.position import Position, from_checkpoint, to_checkpoint
 from samplernn_jax.training.run import train
 from samplernn_jax.training.step import init_state
+from samplernn_jax.training.window import Window
 from tests.tiny_models import TINY, init
 from tests.training.runs import RATE, make_config, make_dataset
 
@@ -246,7 +248,8 @@ def test_the_moving_average_is_resumed_and_is_what_is_evaluated(data_path, tmp_p
     assert entries(tmp_path / "straight")[-1] == entries(tmp_path / "parts")[-1]
     with Checkpoints(Workdir(tmp_path / "parts"), config.train) as checkpoints:
         mesh = make_mesh(jax.devices()[:1])
-        state = checkpoints.restore(like=fresh_position(mesh, ema_decay=0.9)).state
+        fresh = fresh_position(mesh, ema_decay=0.9)
+        state = from_checkpoint(checkpoints.restore(to_checkpoint(fresh)), fresh).state
     jax.tree.map(np.testing.assert_array_equal, state.average, parts)
     assert any(
         (a != b).any() for a, b in zip(*map(jax.tree.leaves, (state.params, parts)), strict=True)
@@ -446,8 +449,7 @@ def test_a_full_disk_is_one_sentence(data_path, tmp_path, monkeypatch):
 def test_a_disk_without_room_for_a_checkpoint_is_told_before_anything_is_trained(
     data_path, tmp_path, monkeypatch
 ):
-    free = shutil.disk_usage(tmp_path)._replace(free=3 * 4 * 1640 - 1)
-    monkeypatch.setattr("samplernn_jax.training.loop.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("samplernn_jax.training.loop.free_bytes", lambda _: 3 * 4 * 1640 - 1)
     monkeypatch.setattr("samplernn_jax.training.run.check_size", lambda *_, **__: "")
     with pytest.raises(ValueError, match=r"run: must have room for a checkpoint, .* 19 KiB"):
         train(make_config(data_path), tmp_path / "run", lambda _: None)

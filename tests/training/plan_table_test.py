@@ -3,12 +3,11 @@ import dataclasses
 import jax
 import pytest
 
-from samplernn_jax.benchmarks.sampling import live_samples_per_s
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.devices import make_mesh
 from samplernn_jax.training import plan
 from samplernn_jax.training.plan import Cost
-from samplernn_jax.training.plan_table import Measurement, measure, table
+from samplernn_jax.training.plan_table import Measurement, live_samples_per_s, measure, table
 from samplernn_jax.training.run import print_plan
 from tests.tiny_models import TINY
 from tests.training.runs import RATE, make_config, make_dataset

@@ -1,4 +1,4 @@
-"""Unpacking archives that are not trusted: nothing is written outside of the folder."""
+"""Unpacking untrusted archives: nothing is written outside of the folder."""
 
 import lzma
 import shutil
@@ -7,12 +7,13 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from samplernn_jax.checks import require
 from samplernn_jax.storage import new_folder
 
 _MAX_BYTES = 100 * 10**9
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
-    RuntimeError,  # zipfile's word for a password or a method that it does not know
+    RuntimeError,  # zipfile's word for a password or an unknown method
     *(FileExistsError, IsADirectoryError, NotADirectoryError),  # one name for file and folder
 )
 
@@ -22,12 +23,12 @@ def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
 
     Args:
         archive: the file.
-        folder: appears when everything is unpacked.
+        folder: made when everything is unpacked.
         max_bytes: of all members together.
 
     Raises:
         ValueError: `folder` exists, or the archive is damaged, too large, or has a member that
-            is no file or folder, or leads out of the folder.
+            is neither file nor folder, or leads out of the folder.
     """
     with new_folder(folder) as partial:
         try:
@@ -40,14 +41,15 @@ def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
 
 
 def _extract_zip(archive: Path, folder: Path, max_bytes: int) -> None:
+    """`ZipFile.extract` renames members that lead out of the folder; here they are refused."""
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
-        _refuse_bombs(archive, sum(member.file_size for member in members), max_bytes)
+        _check_size(archive, sum(member.file_size for member in members), max_bytes)
         for member in members:
-            path = _inside(archive, folder, member.filename)
+            _check_name(archive, member.filename)
             file_type = member.external_attr >> 16 & 0o170000
-            if file_type not in (0, 0o100000, 0o040000):
-                raise ValueError(f"{archive}: {member.filename!r} is neither file nor folder")
+            _check_kind(archive, member.filename, file_type in (0, 0o100000, 0o040000))
+            path = folder.joinpath(*_parts(member.filename))
             if member.is_dir():
                 path.mkdir(parents=True, exist_ok=True)
                 continue
@@ -57,31 +59,36 @@ def _extract_zip(archive: Path, folder: Path, max_bytes: int) -> None:
 
 
 def _extract_tar(archive: Path, folder: Path, max_bytes: int) -> None:
+    """Unpacks through tarfile's data filter, which checks paths and permissions.
+
+    The filter would rename absolute names and keep links inside the folder; they are refused.
+    """
     total = 0
     with tarfile.open(archive, "r|*") as file:  # a stream: compressed data is read only once
         for member in file:
-            path = _inside(archive, folder, member.name)
+            _check_name(archive, member.name)
+            _check_kind(archive, member.name, member.isfile() or member.isdir())
             total += member.size
-            _refuse_bombs(archive, total, max_bytes)
-            if member.isdir():
-                path.mkdir(parents=True, exist_ok=True)
-                continue
-            source = file.extractfile(member) if member.isfile() else None
-            if source is None:
-                raise ValueError(f"{archive}: {member.name!r} is neither file nor folder")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with source, path.open("wb") as output:
-                shutil.copyfileobj(source, output)
+            _check_size(archive, total, max_bytes)
+            file.extract(member, folder, filter="data")
 
 
-def _inside(archive: Path, folder: Path, name: str) -> Path:
-    """Where a member goes; nothing that was unpacked is a link, so names tell all."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if ".." in parts or name.startswith(("/", "\\")) or any(":" in part for part in parts[:1]):
-        raise ValueError(f"{archive}: {name!r} leads out of the folder")
-    return folder.joinpath(*parts)
+def _parts(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts
 
 
-def _refuse_bombs(archive: Path, num_bytes: int, max_bytes: int) -> None:
-    if num_bytes > max_bytes:
-        raise ValueError(f"{archive}: holds {num_bytes} bytes, must be at most {max_bytes}")
+def _check_name(archive: Path, name: str) -> None:
+    parts = _parts(name)
+    leads_out = ".." in parts or name.startswith(("/", "\\")) or any(":" in x for x in parts[:1])
+    require(not leads_out, f"{archive}: {name!r} leads out of the folder")
+
+
+def _check_kind(archive: Path, name: str, is_file_or_folder: bool) -> None:
+    require(is_file_or_folder, f"{archive}: {name!r} is neither file nor folder")
+
+
+def _check_size(archive: Path, num_bytes: int, max_bytes: int) -> None:
+    """Refuses archives that would fill the disk."""
+    require(
+        num_bytes <= max_bytes, f"{archive}: holds {num_bytes} bytes, must be at most {max_bytes}"
+    )

@@ -1,4 +1,4 @@
-"""Downloads that survive bad connections: resumed, tried again, verified, never half-written."""
+"""Downloads over bad connections: resumed, tried again, verified, and never half-written."""
 
 import hashlib
 import http.client
@@ -12,21 +12,27 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-Progress = Callable[[int, int | None], None]
-"""Called as progress(bytes, total): what is there, and what there will be if that is known."""
+from samplernn_jax.checks import require
 
-_CHUNK = 2**16  # what is lost where the server stalls
+OnBytes = Callable[[int, int | None], None]
+"""Called as on_bytes(done, total), in bytes; the total is None if unknown."""
+
+_CHUNK = 2**16  # bytes that are lost where the server stalls
 _LONGEST_WAIT_S = 60.0
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, *range(500, 600)})
-_TRIES_TO_GET_IT_RIGHT = 2
+_MOST_MISTAKES = 2
 
 
 class _InterruptedError(Exception):
-    """The server or the way to it failed; another attempt may succeed."""
+    """The server or the connection failed; another attempt may succeed."""
 
     def __init__(self, reason: object, wait_s: float = 0.0) -> None:
         super().__init__(str(reason))
         self.wait_s = wait_s
+
+
+class _WrongContentError(_InterruptedError):
+    """The file was complete but not the expected one."""
 
 
 def download(
@@ -38,27 +44,26 @@ def download(
     attempts: int = 5,
     timeout_s: float = 30.0,
     backoff_s: float = 1.0,
-    progress: Progress = lambda done, total: None,
+    on_bytes: OnBytes = lambda done, total: None,
 ) -> None:
     """Downloads a file, unless it is there already.
 
-    An interrupted download leaves `file` with ".part" added to its name, and goes on from there,
-    in this call or in a later one, if the server says that its file is still the same or the
-    checksum will tell.
+    An interrupted download leaves `file` with ".part" added to its name. This call or a later one
+    resumes it, if the server says that its file is unchanged, or if there is a checksum.
 
     Args:
         url: http or https.
-        file: where it is to be; appears when it is whole.
+        file: made when the download is complete.
         size: in bytes, if known.
         checksum: such as "sha256:..." or "sha1:...", if known.
-        attempts: how often to try without getting any further.
+        attempts: number of attempts without any progress.
         timeout_s: longest silence of the server.
-        backoff_s: wait before the second attempt; doubles with each one that follows.
-        progress: told of every piece that arrives.
+        backoff_s: wait before the second attempt; doubles with every further one.
+        on_bytes: called whenever data arrive.
 
     Raises:
-        ValueError: the file cannot be had, or is not what it should be.
-        OSError: the disk is full, for instance; what has arrived is kept.
+        ValueError: the file cannot be downloaded, or is not the expected one.
+        OSError: the disk is full, for instance; the part is kept.
     """
     _refuse_other_schemes(url)
     if file.exists() and _mistake(file, size, checksum) is None:
@@ -69,31 +74,46 @@ def download(
     while True:
         before = _size(part)
         try:
-            _fetch(url, part, _resumption(part, checksum), timeout_s, progress)
-            mistake = _mistake(part, size, checksum)
-            if mistake is None:
-                break
-            error = _InterruptedError(mistake)
-            if size is None or _size(part) >= size or _size(part) == before:
-                _discard(part)  # it is whole, and wrong
-                mistakes += 1
-        except _InterruptedError as interrupted:
-            error = interrupted
-        # Only what no attempt has reached counts as progress: parts may be lost on the way.
-        failures = 1 if _size(part) > max(before, furthest) else failures + 1
-        furthest = max(furthest, _size(part))
-        if failures >= attempts or mistakes >= _TRIES_TO_GET_IT_RIGHT:
-            raise ValueError(
-                f"{url}: cannot be downloaded ({error}); check the connection, or get it in "
-                f"another way and put it at {file}"
-            ) from error
-        time.sleep(max(error.wait_s, min(backoff_s * 2 ** (failures - 1), _LONGEST_WAIT_S)))
+            _attempt(url, part, size, checksum, timeout_s, on_bytes)
+            break
+        except _InterruptedError as error:
+            # Only what no attempt has reached counts as progress: parts may be lost on the way.
+            failures = 1 if _size(part) > max(before, furthest) else failures + 1
+            furthest = max(furthest, _size(part))
+            mistakes += isinstance(error, _WrongContentError)
+            if failures >= attempts or mistakes >= _MOST_MISTAKES:
+                raise ValueError(
+                    f"{url}: cannot be downloaded ({error}); check the connection, or download it "
+                    f"in another way and put it at {file}"
+                ) from error
+            longest_s = min(backoff_s * 2 ** (failures - 1), _LONGEST_WAIT_S)
+            time.sleep(max(error.wait_s, longest_s))
     part.replace(file)
     _validator_file(part).unlink(missing_ok=True)
 
 
+def _attempt(
+    url: str,
+    part: Path,
+    size: int | None,
+    checksum: str | None,
+    timeout_s: float,
+    on_bytes: OnBytes,
+) -> None:
+    """One attempt to complete the part; discards it if it is complete and wrong."""
+    before = _size(part)
+    _fetch(url, part, _resumption(part, checksum), timeout_s, on_bytes)
+    mistake = _mistake(part, size, checksum)
+    if mistake is None:
+        return
+    if size is None or _size(part) >= size or _size(part) == before:
+        _discard(part)
+        raise _WrongContentError(mistake)
+    raise _InterruptedError(mistake)
+
+
 def _resumption(part: Path, checksum: str | None) -> dict[str, str]:
-    """The headers that ask for what is missing, where two versions cannot be spliced unnoticed."""
+    """The headers that ask for the rest, unless two versions could be spliced unnoticed."""
     have, validator = _size(part), _remembered_validator(part)
     if not have or not (validator or checksum):
         return {}
@@ -101,9 +121,9 @@ def _resumption(part: Path, checksum: str | None) -> dict[str, str]:
 
 
 def _fetch(
-    url: str, part: Path, resumption: dict[str, str], timeout_s: float, progress: Progress
+    url: str, part: Path, resumption: dict[str, str], timeout_s: float, on_bytes: OnBytes
 ) -> None:
-    """One attempt: appends to the part, or begins anew."""
+    """Appends to the part, or begins anew."""
     headers = {"User-Agent": "samplernn_jax", "Accept-Encoding": "identity", **resumption}
     response = _open(urllib.request.Request(url, headers=headers), part, timeout_s)
     if response is None:
@@ -124,13 +144,13 @@ def _fetch(
             for chunk in _chunks(response):
                 output.write(chunk)
                 have += len(chunk)
-                progress(have, total)
+                on_bytes(have, total)
     if total is not None and have < total:
         raise _InterruptedError(f"the server stopped after {have} of {total} bytes")
 
 
 def _total_of_range(headers: Message, part: Path) -> int | None:
-    """The size of the whole file, of which the server may send less than was asked for."""
+    """The size of the complete file; the server may send less than was asked for."""
     content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
     remembered, sent = _remembered_validator(part), _validator(headers)
     same = not remembered or not sent or sent == remembered
@@ -143,7 +163,7 @@ def _total_of_range(headers: Message, part: Path) -> int | None:
 def _open(
     request: urllib.request.Request, part: Path, timeout_s: float
 ) -> http.client.HTTPResponse | None:
-    """The answer, or None if there is nothing after the part."""
+    """The response, or None if the part is complete."""
     opener = urllib.request.build_opener(_Redirects())
     try:
         response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
@@ -176,7 +196,7 @@ def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but not to files of this machine or other protocols."""
+    """Follows redirections, but not to local files or other protocols."""
 
     def redirect_request(
         self,
@@ -192,8 +212,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _refuse_other_schemes(url: str) -> None:
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"{url}: must be an http or https address")
+    is_web = urllib.parse.urlsplit(url).scheme in ("http", "https")
+    require(is_web, f"{url}: must be an http or https address")
 
 
 def _retry_after_s(headers: Message) -> float:
@@ -202,7 +222,7 @@ def _retry_after_s(headers: Message) -> float:
 
 
 def _mistake(file: Path, size: int | None, checksum: str | None) -> str | None:
-    """What is wrong with a file, if anything."""
+    """Why a file is not the expected one; None if it is."""
     found = _size(file)
     if size is not None and found != size:
         return f"it has {found} bytes, must be {size}"
@@ -220,7 +240,7 @@ def _size(file: Path) -> int:
 
 
 def _validator_file(part: Path) -> Path:
-    """Where the name is kept that the server gave to the version of which we have a part."""
+    """The file that keeps the name of the part's version, as the server gave it."""
     return part.with_name(f"{part.name}.version")
 
 
@@ -230,7 +250,7 @@ def _remembered_validator(part: Path) -> str:
 
 
 def _validator(headers: Message) -> str:
-    """The name of a version that may stand in If-Range, if there is one."""
+    """The name of a version for If-Range; empty without one."""
     etag = headers.get("ETag", "")
     return headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
 

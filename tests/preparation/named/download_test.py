@@ -124,7 +124,7 @@ def assert_whole(file):
 
 def test_a_file_is_downloaded_and_progress_told(server, file):
     told = []
-    fetch(server, file, progress=lambda done, total: told.append((done, total)))
+    fetch(server, file, on_bytes=lambda done, total: told.append((done, total)))
     assert_whole(file)
     assert told[-1] == (len(CONTENT), len(CONTENT))
 
@@ -229,7 +229,7 @@ def test_a_server_may_send_less_than_was_asked_for(server, file):
 def test_a_part_that_is_whole_is_not_downloaded_again(server, file):
     file.parent.mkdir()
     file.with_name("data.zip.part").write_bytes(CONTENT)
-    fetch(server, file, progress=lambda done, total: pytest.fail("something was sent"))
+    fetch(server, file, on_bytes=lambda done, total: pytest.fail("something was sent"))
     assert_whole(file)
 
 
@@ -333,7 +333,7 @@ def test_a_full_disk_passes_through_and_what_came_is_kept(server, file, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        fetch(server, file, progress=full)
+        fetch(server, file, on_bytes=full)
     assert not file.exists()
     assert file.with_name("data.zip.part").stat().st_size > 0
     fetch(server, file)

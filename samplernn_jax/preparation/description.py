@@ -1,4 +1,4 @@
-"""A dataset in words and pictures: what went in, what did not, and what may be wrong."""
+"""A dataset in words and pictures: its recordings, its audio, and its problems."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from samplernn_jax import plots
+from samplernn_jax.audio import from_pcm16
 from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
-from samplernn_jax.preparation.decibels import DB_PER_BIT, db
 from samplernn_jax.preparation.facts import Facts
+from samplernn_jax.units import DB_PER_BIT, decibels, describe_duration
 
 _MAX_LISTED = 20
 _MAX_NAMED = 20
@@ -20,11 +21,11 @@ _PICTURED_CLIPS = 3
 
 
 def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """What a dataset says of itself, for people.
+    """A dataset in words.
 
     Args:
         info: the content of dataset.json.
-        recordings: that of recordings.jsonl.
+        recordings: the content of recordings.jsonl.
     """
     lines = (
         *_splits(info, recordings),
@@ -39,12 +40,12 @@ def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
 def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
     rate = info["sample_rate_hz"]
     how = {"recording": "whole recordings", "clip": "single clips", "given": "as given"}
-    yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>12}"
+    yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>14}"
     for name in SPLITS:
         split = info["splits"][name]
         seconds = split["num_samples"] / rate
         yield (
-            f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{duration(seconds):>12}"
+            f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{describe_duration(seconds):>14}"
         )
     yield f"Held out: {how[info['split_by']]}."
     for split in SPLITS[1:]:
@@ -53,8 +54,8 @@ def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
         yield f"  {split}: {', '.join(names[:_MAX_NAMED])}{more}"
     if info["split_by"] == "clip":
         yield (
-            "So few recordings are split by clip: valid and test come from the recordings that are "
-            "trained on, and flatter the model."
+            "There are too few recordings to hold out whole ones: valid and test come from the "
+            "recordings that are trained on, and flatter the model."
         )
 
 
@@ -71,8 +72,11 @@ def _content(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]
         f"clipped          {audio['clipped']:.4%} in the recordings, {audio['over']:.4%} of the "
         "samples here"
     )
-    yield f"silence left out {duration(audio['silence_s'])} of {duration(audio['read_s'])}"
-    yield f"short clips      {duration(audio['short_s'])} left out"
+    read, silence, short = (
+        describe_duration(audio[name]) for name in ("read_s", "silence_s", "short_s")
+    )
+    yield f"silence left out {silence} of {read}"
+    yield f"short clips      {short} left out"
     yield (
         f"recordings       {info['num_recordings']:,} went in, {len(info['rejected']):,} were "
         f"passed over, {len(info['damaged']):,} end early; {info['num_ignored']:,} other files"
@@ -97,7 +101,7 @@ def _warnings(info: dict[str, Any]) -> Iterator[str]:
 
 
 def histogram(info: dict[str, Any]) -> str:
-    """How many samples have which amplitude, in steps of 6 dB below full scale."""
+    """The share of samples by amplitude, in steps of 6 dB below full scale."""
     counts = np.array(info["audio"]["bands"])
     lines = ["amplitude   share of the samples"]
     for band in reversed(range(len(counts))):
@@ -110,30 +114,30 @@ def histogram(info: dict[str, Any]) -> str:
 
 
 def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """How loud each recording is after the gain, those that stand out marked.
+    """The level of each recording after the gain; those that stand out are marked.
 
-    One stands out if it is 6 dB or more, and three times the usual difference (the median, scaled
-    to a standard deviation), from the median of all, or if it was turned down alone. Of more
-    than 200 recordings only these are listed; recordings.jsonl has all.
+    A recording stands out if it was turned down alone, or if it differs from the median of all by
+    6 dB or more, and by three times the usual difference (the median one, scaled to a standard
+    deviation). Of more than 200 recordings, only these are listed; recordings.jsonl has all.
 
     Args:
         info: the content of dataset.json.
-        recordings: that of recordings.jsonl.
+        recordings: the content of recordings.jsonl.
     """
     known = [recording for recording in recordings if recording.rms is not None]
     if not known:
-        return "loudness         of each recording is not known, as the dataset is older than that"
-    levels = np.array([db(r.gain * (r.rms or 0.0)) for r in known])
+        return "loudness         is unknown, as an older version made the dataset"
+    levels = np.array([decibels(r.gain * (r.rms or 0.0)) for r in known])
     median = np.median(levels)
     usual = max(_OUTSTANDING_DB, 3 * 1.4826 * float(np.median(np.abs(levels - median))))
     lines = [
         f"loudness         {median:.1f} dB of full scale (RMS) is the median of the recordings, "
-        f"{levels.min():.1f} the least, {levels.max():.1f} the largest"
+        f"{levels.min():.1f} the lowest, {levels.max():.1f} the highest"
     ]
     marks = [""] * len(known)
     for number, recording in enumerate(known):
         if info["gain"] is not None and recording.gain < info["gain"]:
-            lowered_db = db(info["gain"] / recording.gain)
+            lowered_db = decibels(info["gain"] / recording.gain)
             marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
         elif abs(levels[number] - median) >= usual:
             marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
@@ -146,26 +150,17 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
 
 
 def picture(path: Path, dataset: Dataset) -> None:
-    """Draws a few clips of the training split, as waveforms and spectrograms, to a PNG file."""
+    """Draws waveforms and spectrograms of a few training clips to a PNG file."""
     split = dataset.splits["train"]
     if not isinstance(split, PcmSplit):
         raise TypeError(f"{type(split).__name__} has no waveform to draw")
     numbers = np.linspace(0, split.num_clips - 1, min(_PICTURED_CLIPS, split.num_clips)).astype(int)
     clips = {
-        f"train, clip {number}": split.read(number, 0, int(split.lengths[number])) / 2**15
+        f"train, clip {number}": from_pcm16(split.read(number, 0, int(split.lengths[number])))
         for number in numbers.tolist()
     }
     plots.clips(path, clips, dataset.sample_rate_hz)
 
 
-def duration(seconds: float) -> str:
-    """Such as "1:02:03" or "4.5 s"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def _shown(amplitude: float) -> str:
-    return f"{round(db(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0
+    return f"{round(decibels(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0

@@ -1,15 +1,15 @@
-"""What may be wrong with a dataset, in words that say what to do."""
+"""Problems of a dataset, in sentences that say what to do."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from samplernn_jax.audio import SUSPICIOUS_DB
-from samplernn_jax.preparation.decibels import DB_PER_BIT, db
+from samplernn_jax.preparation.clips import Clip
 from samplernn_jax.preparation.leveling import Leveled
 from samplernn_jax.preparation.likeness import unlike
 from samplernn_jax.preparation.settings import BuildSettings
-from samplernn_jax.preparation.splits import Clip
 from samplernn_jax.preparation.staging import Staged
+from samplernn_jax.units import DB_PER_BIT, decibels, describe_duration
 
 _ENOUGH_S = 600
 _OFFSET = 0.01
@@ -20,18 +20,18 @@ _OUTLYING = 1.001  # more than rounding
 _HIGH_GAIN_DB = 40.0
 
 
-def warnings(
+def find_problems(
     used: Sequence[Leveled],
-    dealt: Mapping[str, Sequence[Clip]],
+    clips: Mapping[str, Sequence[Clip]],
     info: dict[str, Any],
     settings: BuildSettings,
 ) -> list[str]:
-    """Sentences about what keeps a model from learning, or learning what it should.
+    """The warnings in dataset.json: what keeps a model from learning what it should.
 
     Args:
-        used: the recordings that went in.
-        dealt: the clips of each split.
-        info: what dataset.json says of the content.
+        used: the recordings in the dataset.
+        clips: of each split.
+        info: the part of dataset.json about the content.
         settings: of the dataset.
     """
     staged = [recording.staged for recording in used]
@@ -40,7 +40,7 @@ def warnings(
         *_of_levels(used, info, settings),
         *_of_channels(staged, settings),
         *_of_recordings(staged, settings),
-        *_of_held_out(used, dealt, info),
+        *_of_held_out(used, clips, info),
     ]
 
 
@@ -49,18 +49,18 @@ def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
     kept_s = sum(s["num_samples"] for s in info["splits"].values()) / settings.sample_rate_hz
     if kept_s < _ENOUGH_S:
         yield (
-            f"There are {kept_s / 60:.1f} minutes of audio; under about 10 a model learns them by "
-            "heart or nothing at all, an hour or more is better."
+            f"The dataset holds {describe_duration(kept_s)} of audio; a model memorizes less than "
+            "about 10 minutes, or learns nothing. An hour or more is better."
         )
     if audio["silence_s"] > audio["read_s"] / 2:
         yield (
             f"{audio['silence_s'] / audio['read_s']:.0%} of the audio was silence and is left out; "
-            "listen whether recordings are broken, or lower --silence_db."
+            "check by ear whether recordings are broken, or lower --silence_db."
         )
     quiet = sum(audio["bands"][:_QUIET_BANDS]) / sum(audio["bands"])
     if quiet > 0.5:
         yield (
-            f"{quiet:.0%} of the samples that went in are nearly silent; raise --silence_db, or "
+            f"{quiet:.0%} of the samples are nearly silent; raise --silence_db, or "
             "use --gain=loudness if one loud recording makes all others quiet."
         )
     if audio["over"] > 0 and settings.gain == "none":
@@ -79,11 +79,11 @@ def _of_levels(
         over = info["audio"]["over"]
         clipped = f", and {over:.4%} of the samples were clipped" if over > 0 else ""
         yield (
-            f"{len(clicks)} of {len(used)} recordings have peaks far above all the rest of them, "
+            f"{len(clicks)} of {len(used)} recordings have peaks far above the rest of them, "
             f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({db(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the level"
-            f"{clipped}. Listen whether they are clicks of a damaged file; if not, --gain=none "
-            "keeps all amplitudes as they are."
+            f"({decibels(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the "
+            f"level{clipped}. Check by ear whether they are clicks of a damaged file; if not, "
+            "--gain=none keeps all amplitudes as they are."
         )
     loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
     if loud:
@@ -91,19 +91,19 @@ def _of_levels(
         yield (
             f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
             f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({db(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
-            "further than the others, which would be quiet otherwise. Leave out what does not "
-            "belong to the rest."
+            f"({decibels(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
+            "more than the others, which would be quiet otherwise. Leave out what does not belong "
+            "to the rest."
         )
-    faint = [r for r in used if db(r.gain) > _HIGH_GAIN_DB]
+    faint = [r for r in used if decibels(r.gain) > _HIGH_GAIN_DB]
     if faint:
         worst = max(faint, key=lambda r: r.gain)
-        bits = max(0.0, 16 - db(worst.gain) / DB_PER_BIT)
+        bits = max(0.0, 16 - decibels(worst.gain) / DB_PER_BIT)
         yield (
             f"{len(faint)} of {len(used)} recordings are very quiet, the worst is "
-            f"{worst.staged.name} (gain {db(worst.gain):.0f} dB): if it has 16 bits, its sound "
-            f"takes {bits:.0f} of them, and most of what is left is noise of their rounding, which "
-            "the model will learn. Record it louder, or with 24 bits."
+            f"{worst.staged.name} (gain {decibels(worst.gain):.0f} dB): if it has 16 bits, its "
+            f"sound uses {bits:.0f} of them, and the model will learn their rounding noise. Record "
+            "it louder, or with 24 bits."
         )
 
 
@@ -113,15 +113,15 @@ def _of_channels(used: Sequence[Staged], settings: BuildSettings) -> Iterator[st
         worst = cancelled[0]
         yield (
             f"{len(cancelled)} of {len(used)} recordings have channels that cancel each other when "
-            f"they are mixed, such as {worst.name} (one is inverted, it seems), so channel "
-            f"{worst.channel} of it went in alone; --channel=N takes channel N of every recording."
+            f"they are mixed, such as {worst.name} (one seems to be inverted), so only "
+            f"channel {worst.channel} of it is used; --channel=N uses channel N of every one."
         )
     partly = [r for r in used if r.channel == 0 and r.lost_db >= SUSPICIOUS_DB]
     if partly:
         worst = max(partly, key=lambda r: r.lost_db)
         yield (
-            f"{len(partly)} of {len(used)} recordings have channels that cancel each other in "
-            f"part, the worst is {worst.name} (its mix loses {worst.lost_db:.0f} dB); --channel=1 "
+            f"{len(partly)} of {len(used)} recordings have channels that partly cancel each "
+            f"other, the worst is {worst.name} (its mix loses {worst.lost_db:.0f} dB); --channel=1 "
             "takes one channel instead of the mix."
         )
 
@@ -137,12 +137,12 @@ def _of_recordings(used: Sequence[Staged], settings: BuildSettings) -> Iterator[
     copies = len(used) - len({recording.digest for recording in used})
     if copies:
         yield (
-            f"{copies} of {len(used)} recordings are copies of others, so what is held out may "
-            "also be trained on; remove them."
+            f"{copies} of {len(used)} recordings are copies of others, so held-out audio may "
+            "also be in training; remove them."
         )
     offset = [recording for recording in used if abs(recording.mean) > _OFFSET]
     if offset:
-        done = "was removed" if settings.remove_dc else "stays in, as --noremove_dc says"
+        done = "was removed" if settings.remove_dc else "stays in, because of --noremove_dc"
         worst = max(offset, key=lambda recording: abs(recording.mean))
         yield (
             f"{len(offset)} of {len(used)} recordings have a DC offset, the worst is {worst.name} "
@@ -164,21 +164,21 @@ def _seconds(recordings: Sequence[Staged], settings: BuildSettings) -> float:
 
 
 def _of_held_out(
-    used: Sequence[Leveled], dealt: Mapping[str, Sequence[Clip]], info: dict[str, Any]
+    used: Sequence[Leveled], clips: Mapping[str, Sequence[Clip]], info: dict[str, Any]
 ) -> Iterator[str]:
     if info["split_by"] == "clip":
         return
-    of_split = {
-        name: [used[number] for number in sorted({clip.recording for clip in clips})]
-        for name, clips in dealt.items()
+    recordings = {
+        name: [used[number] for number in sorted({clip.recording for clip in of_split})]
+        for name, of_split in clips.items()
     }
     for split in ("valid", "test"):
-        far = unlike(of_split[split], of_split["train"])
+        far = unlike(recordings[split], recordings["train"])
         if far:
             name, distance = far[0]
             yield (
-                f"{len(far)} of {len(of_split[split])} recordings in {split} sound unlike all that "
-                f"is trained on, the worst is {name} ({distance:.0f} dB from the nearest in level "
-                "and spectrum), so bits there say little about the rest; choose another --seed, or "
-                "name what is held out."
+                f"{len(far)} of {len(recordings[split])} recordings in {split} sound unlike all "
+                f"that is trained on, the worst is {name} ({distance:.0f} dB from the nearest in "
+                "level and spectrum), so bits there say little about the rest; choose another "
+                "--seed, or name what is held out."
             )

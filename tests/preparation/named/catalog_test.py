@@ -15,7 +15,8 @@ from samplernn_jax import audio
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.legacy import shuffled
 from samplernn_jax.preparation.build import build_dataset
-from samplernn_jax.preparation.named import recipes
+from samplernn_jax.preparation.named import catalog, finding
+from samplernn_jax.preparation.named.fetching import fetch_archive, fetch_items
 from tests.preparation.named.served import serving
 
 
@@ -32,13 +33,13 @@ def write(path, num_samples=800, rate=16_000, value=None, file_format="WAV"):
 
 
 def with_counts(monkeypatch, name, **counts):
-    dataset = dataclasses.replace(recipes.DATASETS[name], num_recordings=counts)
-    monkeypatch.setitem(recipes.DATASETS, name, dataset)
+    dataset = dataclasses.replace(catalog.DATASETS[name], num_recordings=counts)
+    monkeypatch.setitem(catalog.DATASETS, name, dataset)
 
 
-@pytest.mark.parametrize("name", recipes.DATASETS)
-def test_every_recipe_says_what_it_is_and_whose(name):
-    dataset = recipes.DATASETS[name]
+@pytest.mark.parametrize("name", catalog.DATASETS)
+def test_every_dataset_says_what_it_is_and_whose(name):
+    dataset = catalog.DATASETS[name]
     assert dataset.about
     assert dataset.licence
     assert dataset.source
@@ -55,7 +56,7 @@ def test_sc09_takes_the_digits_with_their_lists_wherever_they_lie(tmp_path, monk
     (root / "validation_list.txt").write_text("zero/a.wav\nmarvin/a.wav\n")
     (root / "testing_list.txt").write_text("nine/a.wav\n")
     with_counts(monkeypatch, "sc09", train=3, valid=1, test=1)
-    found = recipes.obtain("sc09", tmp_path / "in", tmp_path / "cache", quiet)
+    found = catalog.obtain("sc09", tmp_path / "in", tmp_path / "cache", quiet)
     splits = {recording.name: recording.split for recording in found.recordings}
     assert splits == {
         "zero/a.wav": "valid",
@@ -64,7 +65,7 @@ def test_sc09_takes_the_digits_with_their_lists_wherever_they_lie(tmp_path, monk
         "nine/a.wav": "test",
         "nine/c.wav": "train",
     }
-    info = build_dataset(found, tmp_path / "d", recipes.DATASETS["sc09"].settings)
+    info = build_dataset(found, tmp_path / "d", catalog.DATASETS["sc09"].settings)
     assert info["splits"]["train"]["num_clips"] == 3
 
 
@@ -76,7 +77,7 @@ def test_sashimis_splits_are_in_natural_order(tmp_path, monkeypatch, name, patte
         write(tmp_path / "in" / pattern.format(number), 10)
     if count == 50:
         with_counts(monkeypatch, name, train=44, valid=3, test=3)
-    found = recipes.obtain(name, tmp_path / "in", tmp_path / "cache", quiet)
+    found = catalog.obtain(name, tmp_path / "in", tmp_path / "cache", quiet)
     names = [recording.name for recording in found.recordings]
     assert names == [pattern.format(number) for number in range(count)]
     splits = [recording.split for recording in found.recordings]
@@ -84,9 +85,9 @@ def test_sashimis_splits_are_in_natural_order(tmp_path, monkeypatch, name, patte
 
 
 def test_music_is_joined_cut_shuffled_and_split_as_the_original_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(recipes, "_MUSIC_CLIP_S", 1)
-    monkeypatch.setattr(recipes, "_MUSIC_HELD_OUT", 3)
-    monkeypatch.setattr(recipes, "_MUSIC_BATCH", 4)
+    monkeypatch.setattr(finding, "_MUSIC_CLIP_S", 1)
+    monkeypatch.setattr(finding, "_MUSIC_HELD_OUT", 3)
+    monkeypatch.setattr(finding, "_MUSIC_BATCH", 4)
     with_counts(monkeypatch, "music", train=8, valid=3, test=3)
     # 18.5 s: 18 // 1 - 1 = 17 clips, 11 of them to train on, 8 of which fill batches of 4.
     for number, seconds in enumerate((7, 8, 3.5)):
@@ -95,7 +96,7 @@ def test_music_is_joined_cut_shuffled_and_split_as_the_original_does(tmp_path, m
         soundfile.write(tmp_path / "in" / f"{number}.flac", values, 16_000)
     seconds = [n / 10 for n in range(7)] + [n / 10 + 0.01 for n in range(8)]
     seconds += [n / 10 + 0.02 for n in range(4)]
-    found = recipes.obtain("music", tmp_path / "in", tmp_path / "cache", quiet)
+    found = catalog.obtain("music", tmp_path / "in", tmp_path / "cache", quiet)
     order = [sorted(f"p{i}" for i in range(17))[i] for i in shuffled(17)]
     names = {
         split: [recording.name for recording in found.recordings if recording.split == split]
@@ -103,11 +104,11 @@ def test_music_is_joined_cut_shuffled_and_split_as_the_original_does(tmp_path, m
     }
     assert names == {"train": order[:8], "valid": order[11:14], "test": order[14:]}
     for recording in found.recordings:
-        with recording.open() as stream:
-            clip = np.concatenate(list(audio.resampled(stream, 16_000)))
+        with recording.open() as opened:
+            clip = np.concatenate(list(audio.resampled(opened, 16_000)))
         assert len(clip) == 16_000
         np.testing.assert_allclose(clip, seconds[int(recording.name[1:])], atol=1e-4)
-    settings = dataclasses.replace(recipes.DATASETS["music"].settings, clip_s=1.0)
+    settings = dataclasses.replace(catalog.DATASETS["music"].settings, clip_s=1.0)
     build_dataset(found, tmp_path / "d", settings)
     assert Dataset.open(tmp_path / "d").splits["train"].lengths.tolist() == [16_000] * 8
 
@@ -115,19 +116,19 @@ def test_music_is_joined_cut_shuffled_and_split_as_the_original_does(tmp_path, m
 def test_what_is_not_whole_is_refused(tmp_path):
     write(tmp_path / "in" / "1.wav")
     with pytest.raises(ValueError, match=r"gives 0 recordings for train, must be 3808"):
-        recipes.obtain("beethoven", tmp_path / "in", tmp_path / "cache", quiet)
+        catalog.obtain("beethoven", tmp_path / "in", tmp_path / "cache", quiet)
     with pytest.raises(ValueError, match=r"must hold Speech Commands"):
-        recipes.obtain("sc09", tmp_path / "in", tmp_path / "cache", quiet)
+        catalog.obtain("sc09", tmp_path / "in", tmp_path / "cache", quiet)
 
 
 @pytest.mark.parametrize("name", ["blizzard", "onom"])
 def test_what_its_owners_keep_has_to_be_given(tmp_path, name):
     with pytest.raises(ValueError, match=f"dataset={name}: cannot be downloaded .*--input"):
-        recipes.obtain(name, None, tmp_path / "cache", quiet)
+        catalog.obtain(name, None, tmp_path / "cache", quiet)
     for number in range(12):
         write(tmp_path / "in" / f"{number}.wav", 8000 + 100 * number)
-    found = recipes.obtain(name, tmp_path / "in", tmp_path / "cache", quiet)
-    info = build_dataset(found, tmp_path / "d", recipes.DATASETS[name].settings)
+    found = catalog.obtain(name, tmp_path / "in", tmp_path / "cache", quiet)
+    info = build_dataset(found, tmp_path / "d", catalog.DATASETS[name].settings)
     assert info["split_by"] == "recording"
     assert sum(split["num_recordings"] for split in info["splits"].values()) == 12
 
@@ -163,7 +164,7 @@ def test_an_archive_is_downloaded_checked_unpacked_and_not_fetched_again(site, t
     sha256 = hashlib.sha256(content).hexdigest()
     told = []
     for _ in range(2):
-        recipes._fetch_archive(
+        fetch_archive(
             f"{site.url}/b/beethoven.zip",
             len(content),
             sha256,
@@ -178,7 +179,7 @@ def test_an_archive_is_downloaded_checked_unpacked_and_not_fetched_again(site, t
 
 def test_items_are_listed_and_what_belongs_here_is_downloaded_and_checked(site, tmp_path):
     fetch = functools.partial(
-        recipes._fetch_items,
+        fetch_items,
         ("One", "Two"),
         lambda name: name.endswith(".ogg"),
         tmp_path / "files",
@@ -216,5 +217,5 @@ def fetch_at_once(fetch):
 @pytest.mark.parametrize("listing", [b"no json", b"[]", b'{"files": [{}]}', b'{"files": []}'])
 def test_an_item_that_lists_nothing_is_named(site, tmp_path, listing):
     site.files["/metadata/One"] = listing
-    with pytest.raises(ValueError, match=r"One: (lists no files|has none of the files)"):
-        recipes._fetch_items(["One"], lambda name: True, tmp_path, quiet, site.url)
+    with pytest.raises(ValueError, match=r"One: (lists no files|has none of the expected files)"):
+        fetch_items(["One"], lambda name: True, tmp_path, quiet, site.url)

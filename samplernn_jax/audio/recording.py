@@ -1,6 +1,7 @@
-"""A recording while it is read: its pieces, mixed down to one channel and resampled."""
+"""A recording while it is read: its blocks, mixed down to one channel and resampled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -14,30 +15,29 @@ Frames = Float32[np.ndarray, "_ _"]
 """[num_frames, channels], likewise."""
 
 SAMPLE_RATES_HZ = 1000, 2**20
-"""The lowest and the highest that a recording may have."""
+"""The lowest and the highest sample rate of a recording."""
 
-# Of the power that the mix of unrelated channels has, an equal pair whose correlation is -0.75
-# keeps a quarter, and one of -0.9 a tenth. Stereo of two microphones does not come near that; what
-# does has a channel that was inverted, and the rest of it is what the channels do not share.
+# The mix of two equally loud channels with correlation -0.75 has a quarter of the power of the mix
+# of unrelated ones, and with correlation -0.9 a tenth. Stereo of two microphones does not come near
+# that. Where one channel was inverted, only what the channels do not share is left in the mix.
 SUSPICIOUS_DB = 6.0
 _CANCELLED_DB = 10.0
 
 
 class DamagedError(ValueError):
-    """A recording ends before its time; what came before could be read."""
+    """A recording ends early; everything before the damage was read."""
 
 
-class Stream(NamedTuple):
+class OpenRecording(NamedTuple):
     """A recording while it is read.
 
     Attributes:
         sample_rate_hz: of the recording.
         num_channels: of the recording.
-        blocks: its consecutive pieces; taking the next one may raise ValueError.
-        num_frames: as many as the file says it holds; 0 where it does not say.
-        first_frame: where in the recording the pieces begin.
-        notes: what the user may want to know, a sentence each; complete when the last of the
-            blocks was taken.
+        blocks: its consecutive blocks; taking the next one may raise ValueError.
+        num_frames: number of frames that the file claims to hold; 0 where it makes no claim.
+        first_frame: position of the first block in the recording.
+        notes: remarks for the user, a sentence each; complete after the last block.
     """
 
     sample_rate_hz: int
@@ -48,13 +48,17 @@ class Stream(NamedTuple):
     notes: Sequence[str] = ()
 
 
-class Heard(NamedTuple):
+Opener = Callable[[], AbstractContextManager[OpenRecording]]
+"""Opens a recording."""
+
+
+class MonoRecording(NamedTuple):
     """A recording that was read whole, mixed down and resampled.
 
     Attributes:
         waveform: float32 [num_samples].
         source_rate_hz: sample rate of the recording.
-        notes: what the user may want to know, a sentence each.
+        notes: remarks for the user, a sentence each.
     """
 
     waveform: Waveform
@@ -63,7 +67,7 @@ class Heard(NamedTuple):
 
 
 class Balance:
-    """Compares the mix of a recording with its channels, while they go by."""
+    """Compares the mix of a recording with its channels, block by block."""
 
     def __init__(self) -> None:
         self._num_frames = 0
@@ -71,7 +75,7 @@ class Balance:
         self._squares: Float64[np.ndarray, " _"] = np.zeros(0)
 
     def watch(self, blocks: Iterator[Frames]) -> Iterator[Frames]:
-        """Passes on what comes from the decoder."""
+        """Passes on the blocks of the decoder."""
         for frames in blocks:
             if frames.shape[1] > 1:
                 self._add(frames.astype(np.float64))
@@ -87,20 +91,20 @@ class Balance:
             self._squares = self._squares + np.square(mixed).sum(axis=0)
 
     def _powers(self) -> Float64[np.ndarray, " _"]:
-        """Of each channel, and last of the mix, without their means."""
+        """The variance of each channel, and of the mix as the last one."""
         mean = self._sums / self._num_frames
         return np.maximum(self._squares / self._num_frames - mean**2, 0.0)
 
     @property
     def loudest(self) -> int:
-        """The channel that has the most power; 1 is the first."""
+        """Number of the channel with the most power; the first is 1."""
         return int(self._powers()[:-1].argmax()) + 1
 
     @property
     def lost_db(self) -> float:
-        """How far the mix is below that of as many unrelated channels of the same power.
+        """The level that the mix loses, against unrelated channels of the same power.
 
-        Below 0 where they have much in common, as channels do; 0 for a single one.
+        Negative where the channels have much in common, as usual; 0 for a single channel.
         """
         if self._num_frames == 0:
             return 0.0
@@ -112,35 +116,37 @@ class Balance:
 
     @property
     def cancels(self) -> bool:
-        """Whether next to nothing of the recording is left in the mix."""
+        """Whether almost nothing of the recording is left in the mix."""
         return self.lost_db >= _CANCELLED_DB
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether the channels cancel in part."""
+        """Whether the channels cancel each other in part."""
         return SUSPICIOUS_DB <= self.lost_db < _CANCELLED_DB
 
 
-def resampled(stream: Stream, sample_rate_hz: int, channel: int = 0) -> Iterator[Waveform]:
-    """One channel of a recording at another sample rate, piece by piece, through soxr.
+def resampled(
+    recording: OpenRecording, sample_rate_hz: int, channel: int = 0
+) -> Iterator[Waveform]:
+    """One channel of a recording at another sample rate, block by block, resampled by soxr.
 
     Args:
-        stream: the recording.
-        sample_rate_hz: rate of the result.
-        channel: 1 for the first, 2 for the second, ...; 0 mixes all down to their mean.
+        recording: the recording.
+        sample_rate_hz: of the result.
+        channel: 1 for the first, 2 for the second, ...; 0 for the mean of all.
 
     Raises:
-        ValueError: there is no such channel, a value is not finite, or the stream's own.
+        ValueError: there is no such channel, a value is not finite, or the recording is damaged.
     """
-    if channel > stream.num_channels:
-        raise ValueError(f"has {stream.num_channels} channels, so there is no channel={channel}")
-    resampler = soxr.ResampleStream(stream.sample_rate_hz, sample_rate_hz, 1, dtype="float32")
-    position, damage = stream.first_frame, None
+    if channel > recording.num_channels:
+        raise ValueError(f"has {recording.num_channels} channels, so there is no channel={channel}")
+    resampler = soxr.ResampleStream(recording.sample_rate_hz, sample_rate_hz, 1, dtype="float32")
+    position, damage = recording.first_frame, None
     try:
-        for frames in stream.blocks:
+        for frames in recording.blocks:
             mono = frames[:, channel - 1] if channel else frames.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
-                at_s = (position + int(np.isfinite(mono).argmin())) / stream.sample_rate_hz
+                at_s = (position + int(np.isfinite(mono).argmin())) / recording.sample_rate_hz
                 raise ValueError(f"holds a value that is not a finite number, at {at_s:.3f} s")
             position += len(mono)
             yield resampler.resample_chunk(np.ascontiguousarray(mono))

@@ -1,0 +1,47 @@
+"""A point of a training run from which it goes on exactly, and the checkpoint that holds it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from samplernn_jax.models.samplernn.module import Carry
+from samplernn_jax.runs.checkpoint import Checkpoint
+from samplernn_jax.training.step import TrainState
+
+
+class Position(NamedTuple):
+    """The state after a step, and the carry for the next one."""
+
+    state: TrainState
+    carry: Carry
+
+
+def to_checkpoint(position: Position) -> Checkpoint:
+    """The checkpoint of a position.
+
+    Its `params` are the moving average where there is one; then `rest` has the parameters.
+    """
+    state, carry = position
+    rest = {**state._asdict(), "carry": carry}
+    del rest["average"]
+    if state.average is None:
+        del rest["params"]
+    return Checkpoint(state.best_params, rest)
+
+
+def from_checkpoint(checkpoint: Checkpoint, fresh: Position) -> Position:
+    """The position of a checkpoint.
+
+    Args:
+        checkpoint: a checkpoint of the same run, or an imported model.
+        fresh: the start of the run, from which an imported model takes all but the parameters.
+    """
+    params, rest = checkpoint
+    has_average = fresh.state.average is not None
+    if rest is None:
+        average = jax.tree.map(jnp.copy, params) if has_average else None
+        return fresh._replace(state=fresh.state._replace(params=params, average=average))
+    saved = {name: value for name, value in rest.items() if name != "carry"}
+    named = {"average": params} if has_average else {"params": params, "average": None}
+    return Position(TrainState(**saved, **named), rest["carry"])
