@@ -24,7 +24,7 @@ import orbax.checkpoint as ocp
 
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.models.interface import abstract_params
-from samplernn_jax.models.samplernn.module import Carry, Params
+from samplernn_jax.models.types import Carry, Params
 from samplernn_jax.parsing import read_json
 from samplernn_jax.processes import (
     from_first_process,

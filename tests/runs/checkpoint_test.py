@@ -9,7 +9,7 @@ import pytest
 
 from samplernn_jax.config import OptimizerConfig, TrainConfig
 from samplernn_jax.devices import make_mesh, replicate, shard_rows
-from samplernn_jax.models.samplernn.module import initial_carry
+from samplernn_jax.models.interface import initial_carry
 from samplernn_jax.runs import checkpoint
 from samplernn_jax.runs.checkpoint import (
     Checkpoints,
