@@ -1,7 +1,7 @@
-"""What comes from outside, with its types checked: mappings into dataclasses, JSON and arrays.
+"""Reading outside data with checked types: mappings into dataclasses, JSON and arrays.
 
-A file that a person can edit, copy halfway or damage is read through one description of its
-fields, a type. Every message is one sentence that names the field, its value and the rule.
+A file that a person may have edited, truncated or damaged is read through a type that describes
+its fields. Every message is one sentence that names the field, its value and the rule.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ _RULES = {
     "list_type": "must be a list",
     "dict_type": "must be a group",
 }
-"""In our words, by pydantic's name of the mistake; it has good words for the rest."""
+"""Our wording of pydantic's rules, by its name of the mistake; the others read well."""
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
@@ -45,19 +45,19 @@ def typed(
     separator: str = ".",
     extra: Literal["allow", "forbid"] = "allow",
 ) -> Any:
-    """The value, if it is of a type.
+    """The value, if it has the type.
 
-    An int may stand for a float; nothing else stands for anything, and a bool is no number.
+    An int is accepted as a float. Nothing else is converted, and a bool is not a number.
 
     Args:
-        kind: the type; a group of fields is a TypedDict.
+        kind: the type; a TypedDict for a group of fields.
         value: of Python's own types.
-        where: what the user calls the value, for messages.
+        where: the user's name of the value, for messages.
         separator: between `where` and the name of a field.
-        extra: whether a group may have fields that its type does not know; they are kept.
+        extra: whether a group may have unknown fields, which are kept.
 
     Raises:
-        ValueError: it is not; names the first field that breaks its rule.
+        ValueError: a field breaks its rule; the first one is named.
     """
     try:
         return _adapter(kind).validate_python(value, strict=True, extra=extra)
@@ -81,7 +81,7 @@ def _shown(value: Any) -> str:
 
 
 def _rule(mistake: Mapping[str, Any]) -> str:
-    """That a value breaks, of pydantic's description of the mistake."""
+    """The rule that a value breaks, from pydantic's description of the mistake."""
     kind, limits = mistake["type"], mistake.get("ctx", {})
     if kind == "too_short":
         least = limits["min_length"]
@@ -100,13 +100,13 @@ def _adapter(kind: Any) -> TypeAdapter:
 def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
     """Makes a dataclass of nested dataclasses.
 
-    A field that may be one of several dataclasses says which under the key "architecture"; each
-    of them has its name in a class variable of the same name, and the first is the default.
+    Where a field may be one of several dataclasses, the key "architecture" names one of them. Each
+    has its name in a class variable `architecture`, and the first one is the default.
 
     Args:
         cls: the dataclass.
-        values: of its fields, where lists may stand for tuples; what is missing keeps its default.
-        where: what the user calls the mapping, for messages.
+        values: of its fields; lists are accepted as tuples, and missing fields keep their defaults.
+        where: the user's name of the mapping, for messages.
 
     Raises:
         ValueError: a field is unknown, missing, of the wrong type, or breaks its rule.
@@ -173,13 +173,13 @@ def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class ArrayOf:
-    """A type for `typed`: arrays, whose numbers are finite.
+    """A type for `typed`: arrays of finite numbers.
 
     Attributes:
         dtype: of the array.
-        shape: its axes, where None stands for any size.
-        low: the lowest number.
-        high: the highest one.
+        shape: sizes of its axes; None for any size.
+        low: the lowest allowed number.
+        high: the highest allowed number.
     """
 
     dtype: Any
@@ -188,7 +188,7 @@ class ArrayOf:
     high: float | int = math.inf
 
     def __get_pydantic_core_schema__(self, *_: Any) -> core_schema.CoreSchema:
-        """Makes it a type."""
+        """Lets pydantic use an instance as a type."""
         return core_schema.no_info_plain_validator_function(self._checked)
 
     def _checked(self, array: np.ndarray) -> np.ndarray:
@@ -207,8 +207,8 @@ class ArrayOf:
 
 
 def text_array(array: np.ndarray) -> str:
-    """The text that an array of one text holds; a validator for `typed`."""
-    require(array.shape == () and array.dtype.kind == "U", "must be a text")
+    """The text in an array of one text; a validator for `typed`."""
+    require(array.shape == () and array.dtype.kind == "U", "must be text")
     return str(array)
 
 
@@ -217,7 +217,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
 
     Args:
         path: the file.
-        what: what the file is, for messages.
+        what: a description of the file, for messages.
 
     Raises:
         ValueError: it cannot be read, or is damaged.
@@ -227,22 +227,22 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
             return dict(file)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # whatever the readers of zip files and arrays stumble over
+    except Exception as error:  # readers of zip files and arrays can raise anything
         raise ValueError(f"{path}: is not {what}, or damaged") from error
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Maps the array of an .npy file.
+    """Maps the array of an .npy file into memory.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is damaged, or holds anything but one array of numbers.
+        ValueError: it is damaged, or does not hold exactly one array of numbers.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
-    except Exception as error:  # whatever the reader stumbles over
+    except Exception as error:  # the reader can raise anything
         raise ValueError(f"{path}: cannot be read as an array ({error})") from error
     if not isinstance(array, np.ndarray):
         array.close()

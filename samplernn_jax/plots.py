@@ -20,7 +20,7 @@ def spectrogram(path: Path, waveform: np.ndarray, sample_rate_hz: int, title: st
 
 
 def clips(path: Path, waveforms: Mapping[str, np.ndarray], sample_rate_hz: int) -> None:
-    """Draws one `spectrogram` below the other; the keys are their titles."""
+    """Draws one `spectrogram` below the other, with the keys as titles."""
     _save(clips_figure(waveforms, sample_rate_hz), path)
 
 
@@ -57,7 +57,10 @@ def learning_curve(
 ) -> None:
     """Draws bits per sample over steps, for training and validation.
 
-    The baselines are those of the audio that validation reads.
+    Args:
+        path: of the PNG file.
+        entries: of the metrics log.
+        baselines: bits per sample of simple models on the validation audio, by name.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -81,10 +84,13 @@ def _points(entries: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, 
 
 
 def without_short_windows(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Steps and means over the steps since the point before, such that none is over few steps.
+    """Joins means over few steps with the next one.
 
-    Where a run was stopped or went on, a mean is over a few steps only, and its chance would look
-    like a change of the model. It becomes a part of the next one.
+    Where a run was stopped and resumed, a mean covers only a few steps, and its noise would look
+    like a change of the model.
+
+    Args:
+        points: steps, and means over the steps since the previous point.
     """
     if not points:
         return []

@@ -2,7 +2,7 @@
 
 One uniform mid-tread quantizer, behind a compander: the identity for "linear", and the curves of
 ITU-T G.711 for "mu-law" and "a-law". Token `q_levels // 2` is exactly silence, the ends of [-1, 1]
-are half a step from the outermost levels, and everything outside is clipped to them.
+are half a step from the outermost levels, and values outside are clipped to them.
 
 Encoding looks a sample up among the decision boundaries and decoding looks a token up among the
 levels. Both tables are float32 and computed once by numpy, so numpy and jax agree to the last bit.
@@ -45,10 +45,10 @@ def levels(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}"]:
 def boundaries(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}-1"]:
     """The amplitudes at which one token gives way to the next, ascending.
 
-    Beyond 15 bits the boundaries lie as near to 16-bit samples as float32 can tell. They are
-    rounded down there, so that a float32 sample is above one exactly where it is above the true
-    one, and every 16-bit sample has a token of its own. With fewer levels they are rounded to the
-    nearest, as they always were: the tokens of a dataset must not change.
+    With more than 15 bits, the boundaries are as close to 16-bit samples as float32 resolves. They
+    are rounded down, so that a float32 sample is above a boundary exactly where it is above the
+    exact one, and every 16-bit sample has its own token. With fewer levels they are rounded to
+    nearest, as always: the tokens of a dataset must not change.
     """
     steps = np.arange(1, q_levels) - q_levels // 2 - 0.5
     exact = _expand(steps / ((q_levels - 1) / 2), q_type)
@@ -64,7 +64,7 @@ def encode(
     """The token of each sample: the nearest level on the companded scale.
 
     Args:
-        waveform: amplitudes, nominally in [-1, 1]; what is outside gets the outermost token.
+        waveform: amplitudes, nominally in [-1, 1]; others get the outermost tokens.
         q_levels: number of quantization levels.
         q_type: "linear", "mu-law" or "a-law".
 

@@ -1,6 +1,6 @@
-"""What FFmpeg reads, through PyAV: MPEG audio, and the containers of phones, films and shops.
+"""Formats that FFmpeg reads, through PyAV: MPEG audio, and the containers of phones and films.
 
-The one module that uses PyAV, and only where a file needs it, as the import takes a while.
+The only module that imports PyAV, and only where a file needs it, as the import is slow.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from samplernn_jax.audio.recording import DamagedError, Frames, OpenRecording
+from samplernn_jax.checks import require
 
 _ENDINGS = """
 .aac .m4a .m4b .m4p .mp4 .m4v .f4v .mov .qt .3gp .3g2 .webm .mkv .mka .wma .wmv .asf .avi .flv
@@ -24,7 +25,7 @@ _ENDINGS = """
 .ra .rm .dsf .dff .aax
 """
 EXTENSIONS = frozenset(_ENDINGS.split())
-"""The usual endings of the names of files that FFmpeg reads and libsndfile does not."""
+"""The usual file name endings of formats that FFmpeg reads and libsndfile does not."""
 
 _BLOCK_FRAMES = 2**18
 _PROTECTED_TAGS = ("drms", "enca", "aavd")  # of FairPlay, of common encryption, of Audible
@@ -32,17 +33,17 @@ _TOLERANCE_S = 0.5  # by which a container may be wrong about its length
 _MOST_PADDING = 2**13  # samples that an encoder adds in all
 
 Log = list[tuple[int, str, str]]
-"""Messages of FFmpeg: level, who speaks, what is said."""
+"""Messages of FFmpeg: level, component, text."""
 
 
 @dataclasses.dataclass
-class _Course:
-    """How decoding went.
+class _DecoderEvents:
+    """Events during decoding.
 
     Attributes:
-        complaints: when, in seconds, and what the decoder complained about.
-        num_lost: packets that could not be decoded.
-        padding: samples at the end of what was decoded that the container does not count.
+        complaints: times in seconds and messages of the decoder.
+        num_lost: number of packets that could not be decoded.
+        padding: number of decoded samples at the end that the container does not count.
     """
 
     complaints: list[tuple[float, str]] = dataclasses.field(default_factory=list)
@@ -50,12 +51,12 @@ class _Course:
     padding: int = 0
 
     def notes(self) -> Iterator[str]:
-        """What went wrong, in a sentence."""
+        """The complaints, in a sentence."""
         if self.complaints:
             at_s, what = self.complaints[0]
             lost = f", and {self.num_lost} pieces are lost" if self.num_lost else ""
             yield (
-                f"has errors, its decoder complains {len(self.complaints)} times, first at "
+                f"has errors: its decoder complains {len(self.complaints)} times, first at "
                 f"{at_s:.1f} s ({what}){lost}"
             )
 
@@ -64,12 +65,12 @@ class _Course:
 def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[OpenRecording]:
     """Opens the first audio stream of a file of any format that FFmpeg reads.
 
-    What the container marks as the encoder's delay and padding is left out.
+    The delay and padding of the encoder, as marked in the container, are left out.
 
     Args:
         raw: the file.
-        start: first frame to read; those before are decoded and dropped.
-        num_frames: how many to read; None for all that follow.
+        start: first frame to read; earlier ones are decoded and dropped.
+        num_frames: number of frames to read; None for all that follow.
 
     Raises:
         ValueError: the file cannot be read, holds no audio, or is protected; from the blocks,
@@ -77,23 +78,22 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
     """
     with _opened(raw) as (container, log):
         streams = container.streams.audio
-        if not streams:
-            raise ValueError("has no audio" + " but pictures" * bool(container.streams.video))
-        if streams[0].codec_context is None:
-            raise ValueError("cannot be read as audio (its codec is unknown)")
-        if _is_protected(streams[0], log):
-            raise ValueError("is protected (DRM), so only its shop's own player can read it")
-        course = _Course()
-        frames = _frames(container, course)
+        require(bool(streams), "has no audio" + ", only pictures" * bool(container.streams.video))
+        known = streams[0].codec_context is not None
+        require(known, "cannot be read as audio (its codec is unknown)")
+        is_protected = _is_protected(streams[0], log)
+        require(not is_protected, "is protected (DRM), so only its shop's own player can read it")
+        events = _DecoderEvents()
+        frames = _frames(container, events)
         first = next(frames, None)
         if first is None:
-            complaint = course.complaints[0][1] if course.complaints else "nothing in it"
+            complaint = events.complaints[0][1] if events.complaints else "nothing in it"
             raise ValueError(f"cannot be read as audio ({complaint})")
-        several = f"has {len(streams)} audio streams, of which the first is taken"
+        several = f"has {len(streams)} audio streams, of which the first is used"
         notes = [several] if len(streams) > 1 else []
         rate, layout = first.sample_rate, first.layout
-        pieces = _pieces(itertools.chain([first], frames), course, notes)
-        pieces = _checked(_without_padding(pieces, course), _promised_s(container, log), rate)
+        pieces = _pieces(itertools.chain([first], frames), events, notes)
+        pieces = _checked(_without_padding(pieces, events), _promised_s(container, log), rate)
         stop = min(
             sys.maxsize if num_frames is None else start + num_frames,
             _exact_length(container, rate) or sys.maxsize,
@@ -104,7 +104,7 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
 
 @functools.cache
 def _av() -> ModuleType:
-    """PyAV, with FFmpeg's messages passed on to whoever captures them and to nobody else."""
+    """PyAV, with FFmpeg's messages going only to `Capture`."""
     import av
     import av.logging
 
@@ -115,9 +115,9 @@ def _av() -> ModuleType:
 
 
 class _File:
-    """A file without its name, whose ending proves nothing, for PyAV.
+    """A file for PyAV, without its name, whose ending proves nothing.
 
-    Damaged files make FFmpeg look for what lies before the beginning; PyAV would print a traceback.
+    In damaged files FFmpeg seeks to before the beginning, where PyAV would print a traceback.
     """
 
     def __init__(self, raw: io.FileIO) -> None:
@@ -126,7 +126,7 @@ class _File:
         self._seek = raw.seek
 
     def seek(self, offset: int, whence: int) -> int:
-        """Returns the new position, or the error's number below 0 as FFmpeg does."""
+        """Returns the new position, or the negative error number as FFmpeg does."""
         try:
             return self._seek(offset, whence)
         except OSError as error:
@@ -135,7 +135,7 @@ class _File:
 
 @contextlib.contextmanager
 def _opened(raw: io.FileIO) -> Iterator[tuple[Any, Log]]:
-    """The container, and what FFmpeg said of it; a playlist may not open what it names."""
+    """The container and FFmpeg's messages; playlists may not open other files."""
     av = _av()
     with av.logging.Capture() as log:
         try:
@@ -150,16 +150,16 @@ def _opened(raw: io.FileIO) -> Iterator[tuple[Any, Log]]:
 
 
 def _is_protected(stream: Any, log: Log) -> bool:
-    """Whether the samples are encrypted; some decode all the same, to noise."""
+    """Whether the samples are encrypted; some of these decode to noise."""
     try:
         tag = stream.codec_tag
-    except UnicodeDecodeError:  # PyAV takes all tags for ASCII
+    except UnicodeDecodeError:  # PyAV expects ASCII
         tag = ""
     return tag in _PROTECTED_TAGS or any("DRM" in message for _, _, message in log)
 
 
 def _promised_s(container: Any, log: Log) -> float | None:
-    """How long the container says that the audio lasts; None where it does not, or guesses."""
+    """The duration of the audio as the container states it; None if it does not, or guesses."""
     if any("Estimating duration" in message for _, _, message in log):
         return None
     av = _av()
@@ -174,33 +174,32 @@ def _promised_s(container: Any, log: Log) -> float | None:
         return container.duration / av.time_base
     if container.format.name.startswith("mov") and audio.duration is not None:
         return float(audio.duration * audio.time_base)
-    return None  # what other containers say is the time of the longest stream
+    return None  # other containers state the duration of the longest stream
 
 
 def _exact_length(container: Any, sample_rate_hz: int) -> int | None:
-    """Samples without the padding, from what iTunes writes where it writes no edit list."""
+    """Number of samples without padding, from iTunes' tag where it writes no edit list."""
     fields = container.metadata.get("iTunSMPB", "").split()
     audio = container.streams.audio[0]
     if len(fields) < 4 or audio.duration is None:
         return None
     try:
         length = int(fields[3], 16)
-    except ValueError:  # a note beside the audio, which may be whole all the same
+    except ValueError:  # only the tag is damaged
         return None
     padding = float(audio.duration * audio.time_base) * sample_rate_hz - length
     return length if length > 0 and 0 <= padding <= _MOST_PADDING else None
 
 
-def _frames(container: Any, course: _Course) -> Iterator[Any]:
+def _frames(container: Any, events: _DecoderEvents) -> Iterator[Any]:
     """PyAV's frames of the first audio stream.
 
     Raises:
         DamagedError: the container is broken from here on.
     """
     av, stream = _av(), container.streams.audio[0]
-    stream.codec_context.thread_count = (
-        1  # what other threads of FFmpeg say could not be told from other files'
-    )
+    # Messages of FFmpeg's own threads could not be told from those about other files.
+    stream.codec_context.thread_count = 1
     packets, at_s = container.demux(stream), 0.0
     while True:
         with av.logging.Capture() as log:
@@ -210,7 +209,7 @@ def _frames(container: Any, course: _Course) -> Iterator[Any]:
                 return
             except av.error.FFmpegError as error:
                 raise DamagedError(f"is damaged ({error.strerror})") from error
-            except IndexError as error:  # PyAV looks for it among those at the beginning
+            except IndexError as error:  # PyAV knows only the streams at the beginning
                 raise DamagedError("has another stream from here on") from error
             try:
                 frames, lost = packet.decode(), []
@@ -218,19 +217,19 @@ def _frames(container: Any, course: _Course) -> Iterator[Any]:
                 frames, lost = [], [error.strerror]
         at_s = at_s if packet.pts is None else float(packet.pts * packet.time_base)
         said = [message.strip() for level, _, message in log if level <= av.logging.ERROR]
-        course.complaints += [(at_s, message) for message in said or lost]
-        course.num_lost += len(lost)
+        events.complaints += [(at_s, message) for message in said or lost]
+        events.num_lost += len(lost)
         if packet.size:  # not the empty one at the end
-            course.padding = _padding(packet, frames)
-        elif frames:  # the decoder lagged behind, so its last packet was not the end
-            course.padding = 0
+            events.padding = _padding(packet, frames)
+        elif frames:  # the decoder was behind, so the last packet was not the end
+            events.padding = 0
         yield from frames
 
 
 def _padding(packet: Any, frames: list[Any]) -> int:
-    """Samples that were decoded from a packet and that the container does not count.
+    """Number of samples decoded from a packet that the container does not count.
 
-    Where it counts in milliseconds it cannot tell.
+    Containers that count in milliseconds are not precise enough.
     """
     if not frames or not packet.duration:
         return 0
@@ -241,8 +240,8 @@ def _padding(packet: Any, frames: list[Any]) -> int:
     return max(0, num_samples - round(packet.duration / ticks_per_sample))
 
 
-def _pieces(frames: Iterator[Any], course: _Course, notes: list[str]) -> Iterator[Frames]:
-    """Samples at the rate and in the channels of the first frame; where these change, converted."""
+def _pieces(frames: Iterator[Any], events: _DecoderEvents, notes: list[str]) -> Iterator[Frames]:
+    """Samples, converted to the rate and channels of the first frame where these change."""
     av, first = _av(), None
     try:
         for (_, *form), run in itertools.groupby(
@@ -257,37 +256,37 @@ def _pieces(frames: Iterator[Any], course: _Course, notes: list[str]) -> Iterato
                 for converted in filter(None, resampler.resample(frame)):
                     yield _in_channels(converted, num_channels)
             if form != first:
-                notes.append(f"is {form[1]} at {form[0]} Hz in part, which was converted")
+                notes.append(f"is partly {form[1]} at {form[0]} Hz, which was converted")
     except av.error.FFmpegError as error:
         raise DamagedError(f"is damaged ({error.strerror})") from error
     finally:
-        notes += course.notes()
+        notes += events.notes()
 
 
 def _in_channels(frame: Any, num_channels: int) -> Frames:
-    """The interleaved samples of a frame; of other channels their mean, in each."""
+    """The samples of a frame; where the channels differ, their mean in every channel."""
     samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
     if samples.shape[1] == num_channels:
         return samples
     return np.repeat(samples.mean(axis=1, keepdims=True), num_channels, axis=1)
 
 
-def _without_padding(pieces: Iterator[Frames], course: _Course) -> Iterator[Frames]:
-    """All but the end that the container does not count, which is known when it was decoded."""
+def _without_padding(pieces: Iterator[Frames], events: _DecoderEvents) -> Iterator[Frames]:
+    """All pieces without the padding, which is known when the last one was decoded."""
     last = None
     for piece in pieces:
         if last is not None:
             yield last
         last = piece
     if last is not None:
-        yield last[: max(0, len(last) - course.padding)]
+        yield last[: max(0, len(last) - events.padding)]
 
 
 def _checked(pieces: Iterator[Frames], promised_s: float | None, rate: int) -> Iterator[Frames]:
     """Passes on all pieces.
 
     Raises:
-        DamagedError: at the end, if there were fewer than the container promised.
+        DamagedError: at the end, if the container promised more.
     """
     num_frames = 0
     for piece in pieces:

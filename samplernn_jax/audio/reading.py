@@ -19,6 +19,7 @@ from samplernn_jax.audio.recording import (
     Waveform,
     resampled,
 )
+from samplernn_jax.checks import require
 
 
 def extensions() -> frozenset[str]:
@@ -46,8 +47,8 @@ def open_recording(
             recording = stack.enter_context(sndfile.open_recording(raw, start, num_frames))
         except sndfile.NotReadError:
             recording = stack.enter_context(containers.open_recording(raw, start, num_frames))
-        if not SAMPLE_RATES_HZ[0] <= recording.sample_rate_hz <= SAMPLE_RATES_HZ[1]:
-            raise ValueError(f"cannot be true: its header says {recording.sample_rate_hz} Hz")
+        rate, (lowest, highest) = recording.sample_rate_hz, SAMPLE_RATES_HZ
+        require(lowest <= rate <= highest, f"cannot be true: its header says {rate} Hz")
         yield recording
 
 
@@ -55,10 +56,9 @@ def _open_file(path: Path) -> io.FileIO:
     """Opens the file here, as the libraries do not say why they cannot."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for whoever writes into it
-            raise ValueError("must be a file, not a folder, pipe or device")
-        if status.st_size == 0:
-            raise ValueError("is empty (0 bytes)")
+        is_file = stat.S_ISREG(status.st_mode)  # opening a pipe would wait for its writer
+        require(is_file, "must be a file, not a folder, pipe or device")
+        require(status.st_size > 0, "is empty (0 bytes)")
         return path.open("rb", buffering=0)  # the libraries seek in it too
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
@@ -107,8 +107,7 @@ def read_whole(path: str | Path, sample_rate_hz: int) -> MonoRecording:
         mono = read_mono(partial(open_recording, Path(path)), sample_rate_hz)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if len(mono.waveform) == 0:
-        raise ValueError(f"{path}: holds no audio")
+    require(len(mono.waveform) > 0, f"{path}: holds no audio")
     return mono
 
 

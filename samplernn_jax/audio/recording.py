@@ -8,6 +8,8 @@ import numpy as np
 import soxr
 from jaxtyping import Float32, Float64
 
+from samplernn_jax.checks import require
+
 Waveform = Float32[np.ndarray, " _"]
 """[num_samples]; the axis has no name, as the pieces of a recording differ in length."""
 
@@ -138,8 +140,10 @@ def resampled(
     Raises:
         ValueError: there is no such channel, a value is not finite, or the recording is damaged.
     """
-    if channel > recording.num_channels:
-        raise ValueError(f"has {recording.num_channels} channels, so there is no channel={channel}")
+    require(
+        channel <= recording.num_channels,
+        f"has {recording.num_channels} channels, so there is no channel={channel}",
+    )
     resampler = soxr.ResampleStream(recording.sample_rate_hz, sample_rate_hz, 1, dtype="float32")
     position, damage = recording.first_frame, None
     try:

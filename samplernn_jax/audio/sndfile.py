@@ -1,4 +1,4 @@
-"""What libsndfile reads and writes; the one module that imports soundfile."""
+"""Formats that libsndfile reads and writes; the only module that imports soundfile."""
 
 import contextlib
 import io
@@ -12,16 +12,17 @@ import soundfile
 
 from samplernn_jax.audio.pcm import to_pcm16, to_pcm24
 from samplernn_jax.audio.recording import DamagedError, Frames, OpenRecording, Waveform
+from samplernn_jax.checks import require
 from samplernn_jax.storage import replace_file
 
 _BLOCK_FRAMES = 2**18
-_READ_FRAMES = 2**12  # what is lost of a damaged file in front of the damage
+_READ_FRAMES = 2**12  # frames lost in front of the damage of a file
 
-# Names under which files of libsndfile's formats go besides the format's own name.
+# Usual file name endings of libsndfile's formats besides the names of the formats.
 _OTHER_EXTENSIONS = frozenset({".aif", ".aifc", ".oga", ".opus", ".sph", ".wave", ".snd"})
 
-# What libsndfile says of a WAV, AIFF or AU file whose header promises more bytes than follow;
-# recorders that never learn the length promise (nearly) all that 32 bits can count.
+# libsndfile's message about a WAV, AIFF or AU file whose header promises more bytes than follow.
+# Recorders that never learn the length promise nearly the largest number of 32 bits.
 _SHORTER_THAN_HEADER = re.compile(r"(?:data|SSND|Data Size) +: (\d+) \(should be (\d+)\)")
 _LENGTH_UNKNOWN = 2**31 - 2**16
 _FRAMES_UNKNOWN = 2**62
@@ -36,7 +37,7 @@ ENCODINGS = {
     "wav_float": ("WAV", "FLOAT"),
     "flac": ("FLAC", "PCM_16"),
 }
-"""What files are written as: libsndfile's names of the format and of the samples in it."""
+"""The formats of written files: libsndfile's names of the container and of its samples."""
 
 _SAMPLES: dict[str, Callable[[Waveform], np.ndarray]] = {
     "PCM_16": to_pcm16,
@@ -47,7 +48,7 @@ _SAMPLES: dict[str, Callable[[Waveform], np.ndarray]] = {
 
 
 class NotReadError(ValueError):
-    """A file is none of those that libsndfile is to read."""
+    """A file is not for libsndfile to read."""
 
 
 def extensions() -> frozenset[str]:
@@ -58,19 +59,19 @@ def extensions() -> frozenset[str]:
 
 @contextlib.contextmanager
 def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterator[OpenRecording]:
-    """Opens a file of any format that libsndfile reads, but MPEG.
+    """Opens a file of any format that libsndfile reads, except MPEG.
 
     Args:
         raw: the file, at its beginning.
         start: first frame to read.
-        num_frames: how many to read; None for all that follow.
+        num_frames: number of frames to read; None for all that follow.
 
     Raises:
         NotReadError: the file is of another format.
-        DamagedError: it ends before `start`; from the blocks, where it is cut short.
+        DamagedError: the file ends before `start`; from the blocks, where it is cut short.
     """
     if _is_mpeg(raw):
-        raise NotReadError("is MPEG, whose decoder writes what it complains about to the terminal")
+        raise NotReadError("is MPEG, whose decoder prints its complaints to the terminal")
     with _decoder(raw) as file:
         if start:
             try:
@@ -82,7 +83,7 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
 
 
 def _is_mpeg(raw: io.FileIO) -> bool:
-    """Whether libsndfile would take a file for MPEG audio, bare, behind tags or in a WAV file."""
+    """Whether libsndfile would decode a file as MPEG: bare, behind tags or in a WAV file."""
     head = raw.read(_RIFF_BYTES)
     is_mpeg = _wav_tag(raw) in _WAV_TAGS_OF_MPEG if head.startswith(b"RIFF") else _has_sync(head)
     raw.seek(0)
@@ -94,7 +95,7 @@ def _has_sync(head: bytes) -> bool:
 
 
 def _wav_tag(raw: io.FileIO) -> bytes:
-    """How the samples of a WAV file are encoded; its chunks begin where the file stands."""
+    """The code of a WAV file's encoding; reads chunks from the current position."""
     for _ in range(_MOST_CHUNKS):
         name, size = raw.read(4), int.from_bytes(raw.read(4), "little")
         if name == b"fmt ":
@@ -106,8 +107,8 @@ def _wav_tag(raw: io.FileIO) -> bytes:
 class _SoundFile(soundfile.SoundFile):
     """A file that is read from front to back.
 
-    soundfile seeks to where it already is after every read of a file that can be sought, which
-    makes MP3 decoders forget the frame before: there is a jump at the end of every block.
+    After every read of a seekable file, soundfile seeks to the current position. That makes MP3
+    decoders forget the previous frame, which is heard as a click at the end of every block.
     """
 
     def seekable(self) -> bool:
@@ -115,7 +116,7 @@ class _SoundFile(soundfile.SoundFile):
 
 
 def _decoder(raw: io.FileIO) -> _SoundFile:
-    """Without a name, from which soundfile would conclude that a .raw file has no header."""
+    """Opens the file without its name, as soundfile expects no header in a .raw file."""
     try:
         return _SoundFile(raw.fileno(), closefd=False)
     except soundfile.LibsndfileError as error:
@@ -123,12 +124,12 @@ def _decoder(raw: io.FileIO) -> _SoundFile:
 
 
 def _promised_frames(file: soundfile.SoundFile) -> int:
-    """What the header says; 0 where it does not."""
+    """The number of frames in the header; 0 without one."""
     return file.frames if file.frames < _FRAMES_UNKNOWN else 0
 
 
 def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Frames]:
-    """Reads until the decoder has no more, which the header may promise for sooner or later."""
+    """Reads until the decoder has no more, which may be before or after the promised end."""
     position = start
     stop = sys.maxsize if num_frames is None else start + num_frames
     while position < stop:
@@ -149,7 +150,7 @@ def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Fr
 
 
 def _fill(file: soundfile.SoundFile, block: Frames) -> tuple[int, soundfile.LibsndfileError | None]:
-    """Reads as many frames as there are, up to the size of the block, or up to an error."""
+    """Fills the block up to the end of the file, or up to an error."""
     num_read = 0
     while num_read < len(block):
         try:
@@ -165,7 +166,7 @@ def _fill(file: soundfile.SoundFile, block: Frames) -> tuple[int, soundfile.Libs
 def write(
     path: str | Path, waveform: Waveform, sample_rate_hz: int, encoding: str = "wav16"
 ) -> None:
-    """Writes a mono file; values outside [-1, 1] are clipped, but for "wav_float".
+    """Writes a mono file; values outside [-1, 1] are clipped, except for "wav_float".
 
     Args:
         path: the file.
@@ -181,13 +182,13 @@ def write(
 def writer(
     path: str | Path, sample_rate_hz: int, encoding: str = "wav16"
 ) -> Iterator[Callable[[Waveform], None]]:
-    """Yields a function that appends to a mono file, which appears when all went well.
+    """Yields a function that appends to a mono file, which appears on success.
 
     Raises:
         ValueError: there is no such encoding, or the file cannot be written.
     """
-    if encoding not in ENCODINGS:
-        raise ValueError(f"encoding={encoding!r}: must be one of {', '.join(ENCODINGS)}")
+    known = ", ".join(ENCODINGS)
+    require(encoding in ENCODINGS, f"encoding={encoding!r}: must be one of {known}")
     container, subtype = ENCODINGS[encoding]
     with replace_file(Path(path)) as partial:
         with _named(path):
@@ -208,7 +209,7 @@ def writer(
 
 @contextlib.contextmanager
 def _named(path: str | Path) -> Iterator[None]:
-    """Names the file that libsndfile cannot write; several may be open."""
+    """Names the file in errors of libsndfile; several may be open."""
     try:
         yield
     except soundfile.LibsndfileError as error:
@@ -216,10 +217,10 @@ def _named(path: str | Path) -> Iterator[None]:
 
 
 def suffix(encoding: str) -> str:
-    """What the names of such files end in, without the dot."""
+    """The file name ending of an encoding, without the dot."""
     return ENCODINGS[encoding][0].lower()
 
 
 def bytes_per_sample(encoding: str) -> int:
-    """Of one channel; of compressed formats, what they do not exceed."""
+    """Bytes of a sample of one channel; an upper limit for compressed formats."""
     return {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[ENCODINGS[encoding][1]]

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.signal import ShortTimeFFT
 
 from samplernn_jax.audio.recording import Waveform
 
@@ -22,9 +21,6 @@ def power_spectrogram(
         The squared magnitude of the fft_len // 2 + 1 frequencies from 0 to half the sample rate.
     """
     window = np.hanning(window_len + 2)[1:-1]  # without the zeros at its ends
-    transform = ShortTimeFFT(window, hop, fs=1.0, mfft=fft_len)
-    num_frames = 1 + (len(waveform) - window_len) // hop
-    power = transform.spectrogram(
-        waveform.astype(np.float64), p0=0, p1=num_frames, k_offset=transform.m_num_mid
-    )  # the offset lets the first frame begin at the first sample instead of around it
-    return power.T
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, window_len)[::hop]
+    spectra = np.fft.rfft(frames * window, fft_len)
+    return np.square(spectra.real) + np.square(spectra.imag)

@@ -1,4 +1,4 @@
-"""How fast a dataset is opened and read."""
+"""The speed of opening and reading a dataset."""
 
 import contextlib
 import dataclasses
@@ -24,17 +24,17 @@ _WARM_UP_STEPS = 3
 
 
 def make_dataset(path: Path, hours: float) -> None:
-    """Writes a dataset of any size quickly: one melody again and again, at 16 kHz, in 8 s clips.
+    """Writes a dataset of any size quickly: one melody repeated, at 16 kHz, in clips of 8 s.
 
     Raises:
-        ValueError: `path` exists, or the disk has too little room.
+        ValueError: `path` exists, or the disk has too little space.
     """
     settings = BuildSettings()
     needed, free = hours * 3600 * settings.sample_rate_hz * 2, shutil.disk_usage(path.parent).free
     require(
         needed < free,
-        f"hours={hours:g}: take {describe_bytes(needed)}, must be less than the "
-        f"{describe_bytes(free)} that are free in {path.parent}",
+        f"hours={hours:g}: takes {describe_bytes(needed)}, must be less than the "
+        f"{describe_bytes(free)} free in {path.parent}",
     )
     melody = np.tile(synthetic.melody(np.random.default_rng(0)), 4)[: settings.clip_len]
     num_clips = max(3, round(hours * 3600 / settings.clip_s))
@@ -70,14 +70,14 @@ def measure(
         path: folder of the dataset.
         batch_size: rows of a segment.
         seq_len: targets of a segment.
-        model: gives the tokens.
-        seconds: how long to read.
+        model: whose tokens are read.
+        seconds: duration of reading.
 
     Returns:
         Hours of audio, seconds to open, samples read per second, and the share of padding.
 
     Raises:
-        ValueError: the folder is no dataset.
+        ValueError: the folder is not a dataset.
     """
     began = time.perf_counter()
     dataset = Dataset.open(path)

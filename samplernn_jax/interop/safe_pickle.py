@@ -1,9 +1,13 @@
 """Reads pickled numpy arrays without running anything that the pickle names.
 
-A pickle is a program that calls whatever it names. This reader knows the handful of names with
-which numpy spells an array, answers them with its own small recorders instead of numpy's
-functions, and refuses every other name. It also knows only the instructions that a dict of arrays
-takes: nothing but a recorder gets a state, and nothing but text is a key.
+A pickle is a program that may call any function by name. This reader knows only the names that
+numpy uses for an array. `find_class` answers them with small stand-ins instead of numpy's
+functions, and refuses every other name. The reader also knows only the instructions that a dict of
+arrays needs: only a stand-in gets a state, and only text is a key.
+
+The public `pickle.Unpickler` would take all instructions. It has no hook for keys, so a key of
+deeply nested tuples would overflow the stack when hashed, which ends the process. Hence the reader
+in Python, `pickle._Unpickler`, whose table of instructions can be cut down.
 """
 
 import pickle
@@ -49,7 +53,7 @@ class _Array:
         self.array = np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
 
 
-_NDARRAY = object()  # stands for `numpy.ndarray`, which pickles pass on without calling it
+_NDARRAY = object()  # stands for `numpy.ndarray`, which pickles never call
 
 
 def _from_buffer(content: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str) -> _Array:
@@ -66,14 +70,14 @@ def _reconstruct(subtype: object, *_: Any) -> _Array:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stands for `_codecs.encode`, with which Python 3 writes bytes for Python 2."""
+    """Stands for `_codecs.encode`, which Python 3 uses to write bytes for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes are encoded as {encoding!r}")
     return text.encode(encoding)
 
 
 def _empty_bytes() -> bytes:
-    """Stands for `bytes`, as which Python 3 writes no bytes at all for Python 2."""
+    """Stands for `bytes`, which Python 3 uses to write empty bytes for Python 2."""
     return b""
 
 
@@ -98,9 +102,8 @@ _OBJECTS = "PROTO FRAME GLOBAL STACK_GLOBAL REDUCE BUILD STOP"
 _OPCODES = " ".join((_NUMBERS, _TEXTS, _BYTES, _CONTAINERS, _MEMO, _OBJECTS)).split()
 
 
-# The one in Python, not the one in C: instructions can be left out of it.
 class _Reader(pickle._Unpickler):
-    stack: list  # these three are there, but not in the type stubs
+    stack: list  # these three are missing in the type stubs
     append: Callable[[Any], None]
     pop_mark: Callable[[], list]
 

@@ -74,15 +74,8 @@ def build_dataset(
     work.mkdir(parents=True, exist_ok=True)
     try:
         with held(work, f"output={output}"), _cleared_on_mistakes(work, output):
-            content = _write_dataset(found, work, settings, workers, on_progress)
-            info = {
-                "version": FORMAT_VERSION,
-                "sample_rate_hz": settings.sample_rate_hz,
-                "settings": dataclasses.asdict(settings),
-                "source_digest": digest,
-                **content,
-                "num_ignored": found.num_ignored,
-            }
+            content = _write_content(found, work, settings, workers, on_progress)
+            info = _description(found, settings, digest, content)
             write_json(info_file(work / "dataset"), info)
             (work / "dataset").rename(output)
             _clear(work)
@@ -90,6 +83,20 @@ def build_dataset(
         with contextlib.suppress(OSError):  # the work is kept, or another process is there
             work.rmdir()
     return info
+
+
+def _description(
+    found: Found, settings: BuildSettings, digest: str, content: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of dataset.json."""
+    return {
+        "version": FORMAT_VERSION,
+        "sample_rate_hz": settings.sample_rate_hz,
+        "settings": dataclasses.asdict(settings),
+        "source_digest": digest,
+        **content,
+        "num_ignored": found.num_ignored,
+    }
 
 
 def _clear(work: Path) -> None:
@@ -115,7 +122,7 @@ def _cleared_on_mistakes(work: Path, output: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_dataset(
+def _write_content(
     found: Found, work: Path, settings: BuildSettings, workers: int, on_progress: OnProgress
 ) -> dict[str, Any]:
     """Writes all files but dataset.json, and returns its part about the content."""

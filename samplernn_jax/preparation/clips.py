@@ -29,15 +29,15 @@ class CutRecordings(NamedTuple):
         num_sounding: samples of `recordings` that are not silence left out.
     """
 
-    recordings: list[Leveled]
-    clips: list[list[Clip]]
-    rejected: list[Rejected]
+    recordings: Sequence[Leveled]
+    clips: Sequence[Sequence[Clip]]
+    rejected: Sequence[Rejected]
     num_sounding: int
 
     def audio_facts(self, settings: BuildSettings) -> dict[str, float]:
-        """Seconds that were read, that were silence, and that were in no clip; share of clipping.
+        """Seconds that were read, that are silence, and that are too short; share of clipping.
 
-        The recordings' own clipping is meant, from before they were read.
+        The share is that of the recordings themselves, before the gain.
         """
         rate = settings.sample_rate_hz
         staged = [recording.staged for recording in self.recordings]
@@ -61,20 +61,22 @@ def cut_recordings(
         settings: of the dataset.
         on_progress: called after each recording.
     """
-    result = CutRecordings([], [], [], 0)
+    recordings: list[Leveled] = []
+    clips: list[list[Clip]] = []
+    rejected: list[Rejected] = []
+    num_sounding = 0
     for number, recording in enumerate(candidates, start=1):
         parts = _sounding_parts(recording, settings)
-        clips = list(cut(len(result.recordings), parts, settings))
-        if clips:
-            result.recordings.append(recording)
-            result.clips.append(clips)
-            num_sounding = result.num_sounding + sum(stop - start for start, stop in parts)
-            result = result._replace(num_sounding=num_sounding)
+        of_recording = list(cut(len(recordings), parts, settings))
+        if of_recording:
+            recordings.append(recording)
+            clips.append(of_recording)
+            num_sounding += sum(stop - start for start, stop in parts)
         else:
             reason = f"is shorter than min_clip_s={settings.min_clip_s}" if parts else "is silent"
-            result.rejected.append(Rejected(recording.staged.name, reason))
+            rejected.append(Rejected(recording.staged.name, reason))
         on_progress("looking for silence", number, len(candidates))
-    return result
+    return CutRecordings(recordings, clips, rejected, num_sounding)
 
 
 def _sounding_parts(recording: Leveled, settings: BuildSettings) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Whether what is held out sounds like what is trained on."""
+"""Whether held-out recordings sound like those for training."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,22 @@ from jaxtyping import Float64
 from scipy.spatial import KDTree
 
 from samplernn_jax.preparation.leveling import Leveled
+from samplernn_jax.units import decibels
 
-_FEW = 3  # recordings; the difference of fewer says nothing about what is usual
+_FEW = 3  # recordings; fewer do not show which differences are usual
 _UNLIKE_DB = 6.0
 _UNUSUAL = 2.0
-_QUIETEST = 1e-6
 
 Distance = float
 
 
 def unlike(held_out: Sequence[Leveled], trained: Sequence[Leveled]) -> list[tuple[str, Distance]]:
-    """The held-out recordings that resemble none of those that are trained on.
+    """The held-out recordings that resemble no training recording.
 
-    Two recordings are as far from each other as their levels and their long-term spectra are, in
-    dB: the root of the squared difference of the levels (after the gain) and the mean squared
-    difference of the bands. One is unlike the others if its distance to the nearest of them is more
-    than 6 dB, and more than twice what 95 % of them have to their own nearest.
+    The distance of two recordings, in dB, is the root of the squared difference of their levels
+    (after the gain) plus the mean squared difference of the bands of their long-term spectra. A
+    held-out recording is unlike the others if its distance to the nearest training recording is
+    more than 6 dB, and more than twice the 95 % quantile of that distance among them.
 
     Returns:
         Name and distance of each, the furthest first.
@@ -39,7 +39,7 @@ def unlike(held_out: Sequence[Leveled], trained: Sequence[Leveled]) -> list[tupl
 
 
 def _points(recordings: Sequence[Leveled]) -> Float64[np.ndarray, "recordings features"]:
-    """The level and the bands, so that their euclidean distance is that of `unlike`."""
-    levels = 20 * np.log10([max(recording.rms, _QUIETEST) for recording in recordings])
+    """Level and bands, scaled so that the distance in `unlike` is the Euclidean one."""
+    levels = [decibels(recording.rms) for recording in recordings]
     bands = np.array([recording.staged.spectrum for recording in recordings], np.float64)
     return np.column_stack([levels, bands / np.sqrt(bands.shape[1])])

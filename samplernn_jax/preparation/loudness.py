@@ -19,11 +19,11 @@ def block_powers(blocks: Iterable[Waveform], sample_rate_hz: int) -> Float64[np.
     """The K-weighted mean square of every 400 ms, every 100 ms.
 
     Args:
-        blocks: consecutive pieces of a recording.
+        blocks: consecutive blocks of a recording.
         sample_rate_hz: of the recording.
 
     Returns:
-        Nothing for a recording of less than 400 ms.
+        Empty for a recording of less than 400 ms.
     """
     sections = _k_weighting(sample_rate_hz)
     state = np.zeros((len(sections), 2))
@@ -48,7 +48,7 @@ def integrated(powers: Sequence[Float64[np.ndarray, " blocks"]]) -> float | None
         powers: `block_powers` of each recording.
 
     Returns:
-        None where everything is quieter than the absolute gate.
+        None if everything is below the absolute gate.
     """
     power = np.concatenate([np.zeros(0), *powers])
     power = power[power > _power(_ABSOLUTE_GATE)]
@@ -65,8 +65,8 @@ def _power(lufs: float) -> float:
 def _k_weighting(sample_rate_hz: int) -> Float64[np.ndarray, "2 6"]:
     """The two filters as second-order sections, a high shelf and a high pass.
 
-    The recommendation gives coefficients for 48 kHz only; these are the analogue prototypes
-    behind them (De Man, "Evaluation of implementations of the EBU R128 loudness measurement",
+    The recommendation has coefficients for 48 kHz only; these are the analogue prototypes behind
+    them (De Man, "Evaluation of implementations of the EBU R128 loudness measurement",
     AES 2018), through the bilinear transform at any rate.
     """
     return np.stack([_shelf(sample_rate_hz), _high_pass(sample_rate_hz)])

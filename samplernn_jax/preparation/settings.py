@@ -1,4 +1,4 @@
-"""How a dataset is made: the settings of a preparation, and their rules."""
+"""The settings of a preparation, and their rules."""
 
 import dataclasses
 
@@ -11,30 +11,30 @@ SPLITS_BY = ("auto", "recording", "clip", "given")
 
 @dataclasses.dataclass(frozen=True)
 class BuildSettings:
-    """How a dataset is made.
+    """The settings of a preparation.
 
     Attributes:
-        sample_rate_hz: everything is resampled to this rate.
-        channel: 1 takes the first channel of each recording, 2 the second, ...; 0 mixes all down.
+        sample_rate_hz: of the dataset; recordings are resampled to it.
+        channel: of each recording, 1 for the first, 2 for the second, ...; 0 for the mix of all.
         remove_dc: subtract the mean of each recording.
-        gain: "peak" makes the loudest sample 1, "loudness" brings to `loudness_lufs` without
-            clipping, "none" keeps amplitudes as they are. Short sounds that are far louder than
-            all the rest of a recording do not count and are clipped, see `meter.inliers`.
-        gain_per: one gain for the whole "dataset", which keeps loud and quiet apart, or one for
-            each "recording". A few recordings that are far louder than all others do not set the
-            gain of the dataset and have one of their own, see `leveling`.
+        gain: "peak" scales the loudest sample to 1, "loudness" scales to `loudness_lufs` without
+            clipping, "none" keeps amplitudes. Short sounds far above the rest of a recording do
+            not count and are clipped, see `meter.inliers`.
+        gain_per: one gain for the "dataset", which keeps loud and quiet apart, or one for each
+            "recording". A few recordings far louder than the others do not set the gain of the
+            dataset and have their own, see `leveling`.
         loudness_lufs: target of gain="loudness" (ITU-R BS.1770-4).
-        drop_silence: leave out what is quieter than `silence_db` at both ends of a recording,
-            and inside it where that lasts longer than `max_silence_s`.
+        drop_silence: leave out audio quieter than `silence_db` at both ends of a recording, and
+            inside it where it lasts longer than `max_silence_s`.
         silence_db: level of a 20 ms window in dB below full scale, after the gain.
         max_silence_s: longest silence kept inside a recording, in seconds.
         clip_s: length of a clip in seconds; the last one before a silence or the end is shorter.
-        clip_overlap_s: what a clip shares with the one before.
+        clip_overlap_s: seconds that a clip shares with the previous one.
         min_clip_s: shorter clips are left out.
-        split_by: hold out whole recordings or single clips; "auto" takes recordings where there
-            are enough; "given" takes the split that each recording names.
-        held_out: fraction of the audio that goes to each of the splits valid and test.
-        seed: of the random choice of what is held out.
+        split_by: hold out whole recordings or single clips; "auto" for recordings if there are
+            enough, "given" for the split that each recording names.
+        held_out: fraction of the audio in each of the splits valid and test.
+        seed: of the random choice of held-out audio.
     """
 
     sample_rate_hz: int = 16_000

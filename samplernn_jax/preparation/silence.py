@@ -1,4 +1,4 @@
-"""Which parts of a recording are not silent."""
+"""The parts of a recording that are not silent."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +20,7 @@ def sounding(
     """The parts to keep: neither silence at the ends nor long silence inside.
 
     Args:
-        read: gives samples [start, stop) of the recording.
+        read: returns samples [start, stop) of the recording.
         num_samples: of the recording.
         sample_rate_hz: of the recording.
         threshold: a window of 20 ms whose root mean square is below this is silent.

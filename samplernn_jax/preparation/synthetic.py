@@ -2,9 +2,9 @@
 
 Strings are Karplus-Strong (Computer Music Journal 7(2), 1983): the displaced string runs around
 a delay line of one period, and each round is averaged with its neighbour and damped. It starts
-as a triangle, the shape of a string pulled aside, rather than as the paper's noise, which nothing
-can predict and which a small model learns to repeat. Melodies wander over a pentatonic scale, so
-that any of them sounds well.
+as a triangle, the shape of a string pulled aside, instead of the paper's noise, which cannot be
+predicted and which a small model learns to repeat. Melodies wander over a pentatonic scale, so
+that all of them sound good.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def melody(rng: np.random.Generator) -> Waveform:
 
 
 def melodies(minutes: float, seed: int) -> Found:
-    """As many melodies as fill the given time, the same ones for the same seed."""
+    """Melodies of the given total duration; equal seeds give equal melodies."""
     return Found(
         [
             of_waveform(

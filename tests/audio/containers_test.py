@@ -150,7 +150,7 @@ def test_pictures_are_ignored(tmp_path):
     encode(tmp_path / "x.mp4", melody(1), RATE, "aac", pictures=True)
     assert len(audio.read(tmp_path / "x.mp4", RATE)) == pytest.approx(RATE, abs=48)
     encode(tmp_path / "silent.mp4", [], RATE, "aac", pictures=True)
-    with pytest.raises(ValueError, match=r"silent.mp4: has no audio but pictures$"):
+    with pytest.raises(ValueError, match=r"silent.mp4: has no audio, only pictures$"):
         audio.read(tmp_path / "silent.mp4", RATE)
 
 
@@ -158,7 +158,7 @@ def test_of_several_audio_streams_the_first_is_taken_and_that_is_said(tmp_path):
     encode(tmp_path / "x.mka", [melody(1), np.zeros(RATE, np.float32)], RATE, "flac")
     decoded, stream = frames(tmp_path / "x.mka")
     assert decoded.std() == pytest.approx(melody(1).std(), rel=0.01)
-    assert stream.notes == ["has 2 audio streams, of which the first is taken"]
+    assert stream.notes == ["has 2 audio streams, of which the first is used"]
 
 
 def test_a_stream_that_changes_its_rate_and_channels_is_converted(tmp_path):
@@ -172,7 +172,7 @@ def test_a_stream_that_changes_its_rate_and_channels_is_converted(tmp_path):
     assert len(decoded) == pytest.approx(4 * 44100, abs=8192)
     second = decoded[2 * 44100 + 8192 :]
     assert second.std() == pytest.approx(mono.std(), rel=0.05)
-    assert stream.notes == ["is stereo at 22050 Hz in part, which was converted"]
+    assert stream.notes == ["is partly stereo at 22050 Hz, which was converted"]
 
 
 @pytest.mark.parametrize("tag", [b"drms", b"enca"])
@@ -210,7 +210,7 @@ def test_what_a_decoder_complains_about_is_noted_and_not_printed(tmp_path, capfd
     decoded, stream = frames(tmp_path / "garbled.mp3")
     assert 55 * 16_000 < len(decoded) <= 60 * 16_000
     (note,) = stream.notes
-    assert note.startswith("has errors, its decoder complains ")
+    assert note.startswith("has errors: its decoder complains ")
     assert capfd.readouterr() == ("", "")
 
 

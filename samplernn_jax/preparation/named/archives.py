@@ -1,6 +1,7 @@
 """Unpacking untrusted archives: nothing is written outside of the folder."""
 
 import lzma
+import platform
 import shutil
 import tarfile
 import zipfile
@@ -63,6 +64,11 @@ def _extract_tar(archive: Path, folder: Path, max_bytes: int) -> None:
 
     The filter would rename absolute names and keep links inside the folder; they are refused.
     """
+    require(
+        hasattr(tarfile, "data_filter"),
+        f"{archive}: Python {platform.python_version()} cannot unpack it safely, must be 3.11.4 or "
+        "later",
+    )
     total = 0
     with tarfile.open(archive, "r|*") as file:  # a stream: compressed data is read only once
         for member in file:

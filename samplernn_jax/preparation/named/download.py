@@ -77,19 +77,22 @@ def download(
             _attempt(url, part, size, checksum, timeout_s, on_bytes)
             break
         except _InterruptedError as error:
-            # Only what no attempt has reached counts as progress: parts may be lost on the way.
+            # Only bytes beyond all earlier attempts are progress: parts may be lost on the way.
             failures = 1 if _size(part) > max(before, furthest) else failures + 1
             furthest = max(furthest, _size(part))
             mistakes += isinstance(error, _WrongContentError)
             if failures >= attempts or mistakes >= _MOST_MISTAKES:
-                raise ValueError(
-                    f"{url}: cannot be downloaded ({error}); check the connection, or download it "
-                    f"in another way and put it at {file}"
-                ) from error
-            longest_s = min(backoff_s * 2 ** (failures - 1), _LONGEST_WAIT_S)
-            time.sleep(max(error.wait_s, longest_s))
+                raise _given_up(url, file, error) from error
+            time.sleep(max(error.wait_s, min(backoff_s * 2 ** (failures - 1), _LONGEST_WAIT_S)))
     part.replace(file)
     _validator_file(part).unlink(missing_ok=True)
+
+
+def _given_up(url: str, file: Path, error: _InterruptedError) -> ValueError:
+    return ValueError(
+        f"{url}: cannot be downloaded ({error}); check the connection, or download it in another "
+        f"way and put it at {file}"
+    )
 
 
 def _attempt(
