@@ -59,6 +59,15 @@ def test_every_recipe_and_command_that_is_named_exists(path):
         assert (ROOT / "experiments" / f"{command}.py").is_file(), command
 
 
+@pytest.mark.parametrize("path", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "design.md"])
+def test_every_place_in_the_code_that_is_named_exists(path):
+    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", path.read_text(encoding="utf-8"))
+    places = {name for name in named if not name.endswith("NAME.py")}
+    assert len(places) > 10
+    homes = (ROOT, ROOT / "samplernn_jax")
+    assert [name for name in places if not any((home / name).exists() for home in homes)] == []
+
+
 def test_readme_begins_with_the_two_commands():
     blocks = re.findall(
         r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
