@@ -1,16 +1,17 @@
-r"""The 1-tier RNN baseline on BLIZZ, for the paper's table.
+r"""The 1-tier RNN baseline on Blizzard, for the paper's table.
 
-Data: 20.5 hours of one female speaker, from the Blizzard Challenge 2013, at 16 kHz in clips of 8 s,
-9,216 to train on and 768 each to validate and test (paper section 3; you need the right to it).
-Prepare the recordings with `python -m experiments.prepare --input=FOLDER
---output=datasets/blizzard`; the original's files Blizzard9k_train.npy, Blizzard9k_valid.npy and
-Blizzard9k_test.npy in a folder are read as they are with --config.data.normalization=legacy.
-The paper does not give the settings for this set; they are those of music_1tier.
+Data: 20.5 hours of one female speaker (Blizzard Challenge 2013, for which you need the right) at
+16 kHz, in clips of 8 s: 9,216 to train on, 768 each to validate and test (paper section 3).
+Settings: the paper does not give them for this set; those of music_1tier.
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.434 per sample on test, as published (paper table 1, mean of the batch costs).
 
+    python -m experiments.prepare --dataset=blizzard --output=datasets/blizzard --input=FOLDER
     python -m experiments.train --config=configs/blizzard_1tier.py \
-        --workdir=runs/blizzard_1tier --config.data.path=datasets/blizzard
+        --config.data.path=datasets/blizzard
+
+The original's files Blizzard9k_train.npy, Blizzard9k_valid.npy and Blizzard9k_test.npy in a folder
+are read as they are with --config.data.normalization=legacy.
 """
 
 import ml_collections
@@ -19,5 +20,5 @@ from configs import music_1tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe."""
+    """The settings of music_1tier."""
     return music_1tier.get_config()

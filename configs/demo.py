@@ -1,12 +1,12 @@
 """A first look that needs no recordings: a small model learns to play plucked strings.
 
-Data: 6 minutes of random melodies at 8 kHz that are synthesised into the workdir (Karplus-Strong,
-`samplernn_jax/data/synthetic.py`), of which 36 s each are held out to validate and to test.
+Data: 6 minutes of random melodies at 8 kHz, synthesised into the workdir (Karplus-Strong, see
+`samplernn_jax/preparation/synthetic.py`); 36 s each are held out to validate and to test.
 Hardware: 2 CPU cores (AMD EPYC), 2.3 minutes in all: 120 thousand samples per second in training.
 Bits: 1.133 per sample on test (best checkpoint, step 3000); histogram 6.925, bigram 3.830.
-What it sounds like: single notes with clear attacks that glide a little while they die away, over
-a faint hiss, with a click here and there; demo_sample.png and demo_learning_curve.png beside this
-file are of that run.
+Sound: single notes with clear attacks that glide a little while they die away, over a faint hiss,
+with a click here and there; demo_sample.png and demo_learning_curve.png in this folder are of that
+run.
 
     python -m experiments.train
     python -m experiments.evaluate --workdir=runs/demo --split=test

@@ -1,16 +1,16 @@
-r"""The original's best 3-tier model on MUSIC: frames of 8 and 2 samples, one GRU layer each.
+"""The original's best 3-tier model on MUSIC: frames of 8 and 2 samples, one GRU layer each.
 
-Data: the 32 piano sonatas of Beethoven at 16 kHz in clips of 8 s, 3,712 to train on and 256 each
-to validate and test (paper section 3). Prepare any collection like it with
-`python -m experiments.prepare --input=FOLDER --output=datasets/music`; the original's files
-music_train.npy, music_valid.npy and music_test.npy in a folder are read as they are with
---config.data.normalization=legacy.
-The settings are the best that the authors found (README of the original).
+Data: Beethoven's 32 piano sonatas at 16 kHz, in clips of 8 s: 3,712 to train on, 256 each to
+validate and test (paper section 3).
+Settings: the best that the authors found (README of the original).
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.159 per sample on test, as published (paper table 1, mean of the batch costs).
 
-    python -m experiments.train --config=configs/music_3tier.py \
-        --workdir=runs/music_3tier --config.data.path=datasets/music
+    python -m experiments.prepare --dataset=music --output=datasets/music
+    python -m experiments.train --config=configs/music_3tier.py --config.data.path=datasets/music
+
+The original's files music_train.npy, music_valid.npy and music_test.npy in a folder are
+read as they are with --config.data.normalization=legacy.
 """
 
 import ml_collections

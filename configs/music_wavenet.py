@@ -1,18 +1,18 @@
-r"""The paper's WaveNet re-implementation on MUSIC, for the paper's table.
+"""The paper's WaveNet re-implementation on MUSIC, for the paper's table.
 
-Data: the 32 piano sonatas of Beethoven at 16 kHz in clips of 8 s, 3,712 to train on and 256 each
-to validate and test (paper section 3). Prepare any collection like it with
-`python -m experiments.prepare --input=FOLDER --output=datasets/music`; the original's files
-music_train.npy, music_valid.npy and music_test.npy in a folder are read as they are with
---config.data.normalization=legacy.
-The settings are those of the example in the original's wavent.py: 4 blocks of 10 dilated layers,
-4,093 samples of context.
+Data: Beethoven's 32 piano sonatas at 16 kHz, in clips of 8 s: 3,712 to train on, 256 each to
+validate and test (paper section 3).
+Settings: those of the example in the original's wavent.py: 4 blocks of 10 dilated layers, 4,093
+samples of context.
 Hardware: an accelerator; the original stops after 60 hours. Not yet trained with this code.
 Bits: 1.464 per sample on test, as published (paper table 1, mean of the batch costs). Published
 with linear output layers, an oversight; --config.model.output_activation=none gives them.
 
-    python -m experiments.train --config=configs/music_wavenet.py \
-        --workdir=runs/music_wavenet --config.data.path=datasets/music
+    python -m experiments.prepare --dataset=music --output=datasets/music
+    python -m experiments.train --config=configs/music_wavenet.py --config.data.path=datasets/music
+
+The original's files music_train.npy, music_valid.npy and music_test.npy in a folder are
+read as they are with --config.data.normalization=legacy.
 """
 
 import ml_collections

@@ -1,15 +1,14 @@
-r"""The 3-tier SampleRNN on ONOM, for the paper's table.
+"""The 3-tier SampleRNN on Onomatopoeia, for the paper's table.
 
-Data: Onomatopoeia, 3.5 hours of 6,738 vocal sounds such as coughs and screams by 51 actors, of
-unequal length, 92 % to train on and 4 % each to validate and test (paper section 3; you need the
-right to it). Prepare the recordings with `python -m experiments.prepare --input=FOLDER
---output=datasets/onom --held_out=0.04`; what a clip lacks to a whole segment is masked.
-The paper does not give the settings for this set; they are those of music_3tier.
+Data: Onomatopoeia, 3.5 hours of 6,738 vocal sounds such as coughs and screams by 51 actors, for
+which you need the right, at 16 kHz: 92 % to train on, 4 % each to validate and test (paper
+section 3). Each recording is a clip; padding is masked.
+Settings: the paper does not give them for this set; those of music_3tier.
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.990 per sample on test, as published (paper table 1, mean of the batch costs).
 
-    python -m experiments.train --config=configs/onom_3tier.py \
-        --workdir=runs/onom_3tier --config.data.path=datasets/onom
+    python -m experiments.prepare --dataset=onom --output=datasets/onom --input=FOLDER
+    python -m experiments.train --config=configs/onom_3tier.py --config.data.path=datasets/onom
 """
 
 import ml_collections
@@ -18,5 +17,5 @@ from configs import music_3tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe."""
+    """The settings of music_3tier."""
     return music_3tier.get_config()

@@ -1,16 +1,16 @@
 r"""Your own recordings on a CPU: a small 3-tier model, made for about an hour of music.
 
 Data: 70 minutes of solo piano at 16 kHz (18 movements of Beethoven's sonatas, rendered with a
-sampled piano), 53 minutes of them to train on, whole movements held out for valid and test.
-Hardware: 2 CPU cores (AMD EPYC), 15 minutes at 37 thousand samples per second while nothing else
-runs; the 4,000 steps are two thirds of an epoch.
+sampled piano), 53 minutes of them to train on; whole movements are held out to validate and test.
+Hardware: 2 CPU cores (AMD EPYC), nothing else running: 15 minutes at 37 thousand samples per
+second. The 4,000 steps are two thirds of an epoch.
 Bits: 2.389 per sample on all of test, 1.880 on the first 1.6 s of 32 clips of valid;
-histogram 6.060 and bigram 4.251 on test. It was still falling.
-Sampling: 2.2 times real time on the same two cores, so it plays live. It gives up nothing yet:
-after 2,000 steps it has 2.528 on test, and a model of dim 512 with frames 8 and 2, whose steps take
-four times as long, 2.562 after as many.
-What it sounds like: piano-like partials up to 3 kHz that hold for a second or glide, an attack now
-and then, hiss underneath; no melody yet. More steps help, and so does a larger dim.
+histogram 6.060 and bigram 4.251 on test. They were still falling.
+Sampling: 2.2 times real time on the same two cores, so it plays live.
+Size: after 2,000 steps it has 2.528 bits on test. A model of dim 512 with frames 8 and 2, each of
+whose steps takes four times as long, has 2.562 then.
+Sound: piano-like partials up to 3 kHz that hold for a second or glide, an attack now and then, hiss
+underneath; no melody yet. More steps help, and so does a larger dim.
 
     python -m experiments.prepare --input=FOLDER --output=datasets/piano --sample_rate=16000
     python -m experiments.train --config=configs/piano_small.py --workdir=runs/piano \

@@ -13,8 +13,9 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli
-from samplernn_jax.config import Q_TYPES, DataConfig, ExperimentConfig
+from samplernn_jax.config import DataConfig, ExperimentConfig
 from samplernn_jax.interop import theano
+from samplernn_jax.models.options import Q_TYPES
 from samplernn_jax.runs.checkpoint import save_imported
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.storage import check_folder, new_folder

@@ -237,9 +237,9 @@ def _settings() -> dict[str, Setting]:
 def _record(generator: Generator) -> None:
     """Writes files, and beside them how they were made."""
     folder, rate = Path(_OUTPUT.value), generator.sample_rate_hz
-    num_samples, block_s = generator.blocks_of(_duration_s())
+    num_samples = generator.num_samples("duration_s", _duration_s())
     output.check_num_files(_num_sequences(), jax.process_count())
-    stream = _start(generator, block_s)
+    stream = _start(generator, generator.block_s)
     longest = max((len(heard) for heard in stream.prompts), default=0) if _KEEP_PROMPT.value else 0
     size = output.check_size(
         *(folder, len(stream.numbers), num_samples + longest, rate),

@@ -6,215 +6,40 @@ so nothing further down has to check again.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import ml_collections
 
 from samplernn_jax.checks import (
     require,
-    require_32_bits,
     require_not_negative,
     require_one_of,
     require_positive,
 )
+from samplernn_jax.models.interface import ArchitectureConfig
+from samplernn_jax.models.samplernn.config import ModelConfig
+from samplernn_jax.models.wavenet.config import WaveNetConfig
 from samplernn_jax.parsing import build
 from samplernn_jax.storage import check_local
 
-RNN_TYPES = ("gru", "lstm")
-DTYPES = ("float32", "bfloat16")
-MATMUL_PRECISIONS = ("highest", "default")
-Q_TYPES = ("linear", "mu-law", "a-law")
-OUTPUT_ACTIVATIONS = ("relu", "none")
+__all__ = [
+    "ArchitectureConfig",
+    "DataConfig",
+    "ExperimentConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "ParallelConfig",
+    "SampleConfig",
+    "TrainConfig",
+    "WaveNetConfig",
+    "default_config",
+]
+
 NORMALIZATIONS = ("dataset", "legacy")
 MAX_SEED = 2**31
 MAPS = ("shard_map", "pmap")
 SCHEDULES = ("constant", "cosine", "exponential")
-MAX_Q_LEVELS = 2**16
-MAX_LAYERS = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class Products:
-    """How a model multiplies matrices.
-
-    Attributes:
-        dtype: of the factors, "float32" or "bfloat16"; results are float32 in any case.
-        precision: of float32 factors, "highest" or "default".
-    """
-
-    dtype: str = "float32"
-    precision: str = "highest"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a SampleRNN (paper section 2; options as in the original's command line).
-
-    Attributes:
-        frame_sizes: frame size of tiers 2, 3, ... K, from the bottom up, in samples. Each is a
-            multiple of the one below. () is the 1-tier baseline, an RNN over samples.
-        dim: width of every tier.
-        n_rnn: stacked RNN layers in each tier that has an RNN; at most 200 layers in all.
-        rnn_type: "gru" or "lstm".
-        skip_conn: Graves-style skip connections between stacked layers (needs n_rnn > 1).
-        learn_h0: train the initial RNN states; False keeps them as they are, which is zero in a
-            model that was not imported.
-        weight_norm: weight normalization of every linear map.
-        emb_size: size of the embedding of a token; 0 means one-hot.
-        q_levels: number of quantization levels, at most 65,536.
-        q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
-        dtype: of the factors of matrix products, "float32" or "bfloat16"; parameters, states,
-            everything between the products and the loss are float32 in any case. It holds wherever
-            the model is run as in training: in evaluation, over prompts and for scores. The
-            sampler decodes with float32 factors.
-        independent_preds: give the top tier a second output that predicts all samples of its next
-            frame independently of each other (`IndependentPreds` of the original).
-        matmul_precision: of products with float32 factors, the sampler's too. "highest" is float32
-            on every device; "default" is what is fastest, which on TPUs is bfloat16 and on recent
-            GPUs TF32.
-    """
-
-    architecture: ClassVar[str] = "samplernn"
-
-    frame_sizes: tuple[int, ...] = (2, 8)
-    dim: int = 1024
-    n_rnn: int = 1
-    rnn_type: str = "gru"
-    skip_conn: bool = False
-    learn_h0: bool = True
-    weight_norm: bool = True
-    emb_size: int = 256
-    q_levels: int = 256
-    q_type: str = "linear"
-    independent_preds: bool = False
-    dtype: str = "float32"
-    matmul_precision: str = "highest"
-
-    def __post_init__(self) -> None:
-        sizes = self.frame_sizes
-        require(min(sizes, default=1) > 0, f"frame_sizes={sizes}: each must be greater than 0")
-        for below, above in itertools.pairwise(sizes):
-            require(
-                above % below == 0,
-                f"frame_sizes={sizes}: each must be a multiple of the one below, which comes first",
-            )
-        require_32_bits("frame_sizes", max(sizes, default=1))
-        require_positive(self, "dim", "n_rnn")
-        require_not_negative(self, "emb_size")
-        _check_num_layers(f"n_rnn={self.n_rnn}", self.n_rnn * max(1, len(sizes)))
-        require_one_of(self, "rnn_type", RNN_TYPES)
-        require_one_of(self, "dtype", DTYPES)
-        require_one_of(self, "matmul_precision", MATMUL_PRECISIONS)
-        _check_quantization(self)
-        require(
-            not self.skip_conn or self.n_rnn > 1,
-            f"skip_conn=True: needs n_rnn of at least 2, got n_rnn={self.n_rnn}",
-        )
-        require(
-            not self.independent_preds or len(sizes) > 0,
-            "independent_preds=True: needs a frame-level tier, got frame_sizes=()",
-        )
-
-    @property
-    def top_frame_size(self) -> int:
-        """Samples of the top tier's frame; one sample, where there is only one tier."""
-        return self.frame_sizes[-1] if self.frame_sizes else 1
-
-    @property
-    def overlap(self) -> int:
-        """Samples of context in front of a segment."""
-        return self.top_frame_size
-
-    @property
-    def products(self) -> Products:
-        """How it multiplies matrices; the sampler decodes with float32 factors in any case."""
-        return Products(self.dtype, self.matmul_precision)
-
-    @property
-    def q_zero(self) -> int:
-        """The token of silence."""
-        return self.q_levels // 2
-
-
-@dataclasses.dataclass(frozen=True)
-class WaveNetConfig:
-    """The shape of the paper's WaveNet re-implementation (models/one_tier/wavent.py).
-
-    Attributes:
-        num_blocks: blocks of dilated layers.
-        layers_per_block: layers of a block, with dilations 1, 2, 4, ...
-        dim: channels of every layer.
-        output_activation: of the three layers before the logits. "relu" as in the paper by van den
-            Oord et al.; "none" as in the original, whose code forgets to apply it.
-        q_levels: number of quantization levels.
-        q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
-        matmul_precision: as of a SampleRNN.
-    """
-
-    architecture: ClassVar[str] = "wavenet"
-
-    num_blocks: int = 4
-    layers_per_block: int = 10
-    dim: int = 64
-    output_activation: str = "relu"
-    q_levels: int = 256
-    q_type: str = "linear"
-    matmul_precision: str = "highest"
-
-    def __post_init__(self) -> None:
-        require_positive(self, "num_blocks", "layers_per_block", "dim")
-        layers = self.layers_per_block
-        require(layers <= 20, f"layers_per_block={layers}: must be at most 20")
-        _check_num_layers(f"num_blocks={self.num_blocks}", self.num_blocks * layers)
-        require_one_of(self, "output_activation", OUTPUT_ACTIVATIONS)
-        require_one_of(self, "matmul_precision", MATMUL_PRECISIONS)
-        _check_quantization(self)
-
-    @property
-    def top_frame_size(self) -> int:
-        """1: it predicts sample by sample, as a SampleRNN of one tier."""
-        return 1
-
-    @property
-    def overlap(self) -> int:
-        """Samples of context in front of a segment: as many as a prediction depends on."""
-        return self.num_blocks * (2**self.layers_per_block - 1) + 1
-
-    @property
-    def products(self) -> Products:
-        """How it multiplies matrices."""
-        return Products(precision=self.matmul_precision)
-
-    @property
-    def q_zero(self) -> int:
-        """The token of silence."""
-        return self.q_levels // 2
-
-
-ArchitectureConfig = ModelConfig | WaveNetConfig
-
-
-def _check_quantization(model: ArchitectureConfig) -> None:
-    require_one_of(model, "q_type", Q_TYPES)
-    require(model.q_levels >= 2, f"q_levels={model.q_levels}: must be at least 2")
-    require(
-        model.q_levels <= MAX_Q_LEVELS,
-        f"q_levels={model.q_levels}: must be at most {MAX_Q_LEVELS}, as audio has 16 bits",
-    )
-    require(
-        model.q_type == "linear" or model.q_levels == 256,
-        f"q_levels={model.q_levels}: must be 256 with q_type={model.q_type!r}",
-    )
-
-
-def _check_num_layers(field: str, num_layers: int) -> None:
-    require(
-        num_layers <= MAX_LAYERS,
-        f"{field}: makes {num_layers} layers in all tiers or blocks, must be at most {MAX_LAYERS}, "
-        "as each is compiled on its own",
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -429,7 +254,7 @@ class ExperimentConfig:
             )
         weight = self.optimizer.independent_preds_weight
         require(
-            weight == 0 or (isinstance(self.model, ModelConfig) and self.model.independent_preds),
+            weight == 0 or self.model.independent_preds,
             f"independent_preds_weight={weight}: needs model.independent_preds=True",
         )
         require(

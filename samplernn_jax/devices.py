@@ -1,6 +1,6 @@
-"""Where the devices are: the only module that knows about meshes.
+"""The devices: the only module that knows about meshes.
 
-Rows of the batch are spread over all devices of all processes, everything else is on each of
+The rows of a batch are spread over all devices of all processes; everything else is on each of
 them. A per-device step becomes one call on global arrays, by `jit(shard_map)` or by `pmap`.
 """
 
@@ -36,7 +36,7 @@ class Step(Protocol):
 
 
 def give_cpu_devices_threads() -> None:
-    """Lets one CPU stand for several devices, as in tests; call it before jax is first used.
+    """Lets one CPU act as several devices, as in tests; call it before jax is first used.
 
     XLA's thread pool has a thread per core. Where there are more devices than that, collectives
     that wait for each other fill it up and never end. The variable NPROC sets the pool's size.
@@ -55,7 +55,7 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def mesh_of_rows(num_rows: int, devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of the fewest devices on which none has more rows than it must, if all take part."""
+    """A mesh of as few devices as hold the rows without more on any of them than all would need."""
     per_device = -(-num_rows // len(devices))
     return make_mesh(devices[: -(-num_rows // per_device)])
 
@@ -93,7 +93,7 @@ def replicate(mesh: Mesh, tree: T) -> T:
 
 
 def pad_rows(mesh: Mesh, tree: T) -> T:
-    """Repeats the last row until there are as many on each device."""
+    """Repeats the last row until every device has equally many."""
 
     def pad(x: Any) -> Any:
         num_rows = -(-len(x) // mesh.size) * mesh.size
@@ -127,7 +127,7 @@ def row_shapes(mesh: Mesh, tree: T) -> T:
 
 
 def replicated_shapes(mesh: Mesh, tree: T) -> T:
-    """Shapes of what `replicate` puts on every device."""
+    """Shapes of arrays that `replicate` has put on every device."""
     sharding = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
@@ -152,7 +152,7 @@ def map_step(step: Callable[..., Any], mesh: Mesh, kind: str, donate: tuple[int,
 
 
 class _PmapStep:
-    """A step under pmap, which knows the devices of this process as a first axis only."""
+    """A step under pmap, for which the devices of this process are an axis in front."""
 
     def __init__(self, step: Callable[..., Any], mesh: Mesh, donate: tuple[int, ...]) -> None:
         self._mesh = mesh
@@ -182,7 +182,7 @@ class _PmapStep:
 
     def lower(self, shared: Any, carry: Any, rows: Any) -> Any:
         """The step for shapes of global arrays, ready to be compiled."""
-        # Of several processes, pmap lowers for arrays alone.
+        # With several processes pmap lowers for arrays only, not for shapes.
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shared)
         return self._mapped.lower(zeros, *jax.tree.map(self._local_zeros, (carry, rows)))
 

@@ -17,7 +17,7 @@ _MATRICES_READ = 128
 
 
 def seconds_per_call(run: Callable[[Any], Any], value: Any, seconds: float) -> float:
-    """Of a function of its own result, at least three calls after a first one.
+    """The time of one call of a function on its own result, from three calls or more after a first.
 
     Args:
         run: the function.
@@ -33,7 +33,7 @@ def seconds_per_call(run: Callable[[Any], Any], value: Any, seconds: float) -> f
 
 
 def matmul_flop_per_s(precision: str) -> float:
-    """What one device reaches in products of large float32 matrices: the best of a few."""
+    """The rate of one device in products of large float32 matrices: the best of a few runs."""
     size = _MATMUL_SIZE
     matrix = jax.random.normal(jax.random.key(0), (size, size)) / math.sqrt(size)
     multiply = jax.jit(lambda x: jnp.dot(x, matrix, precision=precision))
@@ -41,9 +41,9 @@ def matmul_flop_per_s(precision: str) -> float:
 
 
 def bandwidth_bytes_per_s(num_bytes: int) -> float:
-    """How fast one device reads so many bytes again and again: the best of a few.
+    """The rate at which one device reads the same bytes again and again: the best of a few runs.
 
-    By what sampling does with them: float32 matrices times a vector.
+    It reads them as sampling does: float32 matrices times a vector.
 
     Args:
         num_bytes: the working set; rounded to whole matrices of 4 MiB.
@@ -77,9 +77,9 @@ def _best_of_a_few(run: Callable[[jax.Array], jax.Array], value: jax.Array) -> f
 
 
 def memory_bytes() -> int | None:
-    """What this process may use of the machine's memory, such as in a container or a job.
+    """The part of the machine's memory that this process may use, as in a container or a job.
 
-    None where the system does not say, as on Windows.
+    None where the system does not tell, as on Windows.
     """
     if not hasattr(os, "sysconf"):
         return None
@@ -91,8 +91,8 @@ def memory_bytes() -> int | None:
 def memory_limit_bytes(content: Callable[[str], str | None]) -> int | None:
     """The smallest limit of this process's control groups (Linux; version 1 and 2).
 
-    A group has no more than those above it. In a container the path may be the host's, where only
-    the root, which is the container's own group, can be seen.
+    A group has at most the memory of those above it. In a container the path may be the host's, of
+    which only the root, the container's own group, is visible.
 
     Args:
         content: of a file by its path; None where there is none.

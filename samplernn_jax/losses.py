@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Shaped
 def token_bits(
     logits: Float[Array, "*shape q_levels"], tokens: Int[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """-log2 p(token) of each."""
+    """-log2 p(token) of each token."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, tokens) / math.log(2)
 
 

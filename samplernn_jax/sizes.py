@@ -1,32 +1,12 @@
-"""How large a model and its training are, by arithmetic: before anything is built or traced."""
+"""What training and sampling take of the memory, by arithmetic: before anything is traced."""
 
 from samplernn_jax.checks import require
-from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, WaveNetConfig
-from samplernn_jax.models.rnn import RNN_TYPES
-from samplernn_jax.models.samplernn.module import tier_ratio
+from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
+from samplernn_jax.models.interface import architecture
 from samplernn_jax.units import describe_bytes
 
 _BYTES = 4
 """Of a number."""
-
-
-def num_parameters(config: ArchitectureConfig) -> int:
-    """How many parameters a model has."""
-    if isinstance(config, WaveNetConfig):
-        return _of_wavenet(config)
-    if not config.frame_sizes:
-        return _of_only_tier(config)
-    tiers = range(2, len(config.frame_sizes) + 2)
-    return _of_lowest_tier(config) + sum(_of_frame_tier(config, tier) for tier in tiers)
-
-
-def state_size(config: ArchitectureConfig) -> int:
-    """How many numbers a sequence's state has while it is sampled."""
-    if isinstance(config, WaveNetConfig):
-        inputs = config.overlap - 1 + config.num_blocks * config.layers_per_block
-        return inputs * config.dim - 2 * (config.dim - 1) + 1  # the first layer has one channel
-    states = config.n_rnn * max(1, len(config.frame_sizes))
-    return states * RNN_TYPES[config.rnn_type].state_size * config.dim + config.top_frame_size
 
 
 def bytes_at_once(config: ExperimentConfig, rows: int, copies: int) -> int:
@@ -40,7 +20,7 @@ def bytes_at_once(config: ExperimentConfig, rows: int, copies: int) -> int:
     data, model = config.data, config.model
     predictions = rows * data.seq_len * (model.q_levels + model.dim)  # logits, last hidden layer
     tokens = rows * config.parallel.steps_per_call * (model.overlap + data.seq_len)
-    return _BYTES * (copies * num_parameters(model) + predictions + tokens)
+    return _BYTES * (copies * architecture(model).num_parameters + predictions + tokens)
 
 
 def check_training(config: ExperimentConfig, num_devices: int, limit_bytes: int | None) -> None:
@@ -57,7 +37,11 @@ def check_training(config: ExperimentConfig, num_devices: int, limit_bytes: int 
 
 def checkpoint_bytes(config: ExperimentConfig) -> int:
     """Bytes without which no checkpoint is written: the parameters, and Adam's two moments."""
-    return _BYTES * (4 if config.optimizer.ema_decay else 3) * num_parameters(config.model)
+    return (
+        _BYTES
+        * (4 if config.optimizer.ema_decay else 3)
+        * architecture(config.model).num_parameters
+    )
 
 
 def check_evaluation(config: ExperimentConfig, num_devices: int, limit_bytes: int | None) -> None:
@@ -69,7 +53,7 @@ def check_evaluation(config: ExperimentConfig, num_devices: int, limit_bytes: in
 def _check(config: ExperimentConfig, rows: int, copies: int, limit_bytes: int | None) -> None:
     if limit_bytes is None:
         return
-    data, parameters = config.data, num_parameters(config.model)
+    data, parameters = config.data, architecture(config.model).num_parameters
     of_model, needed = _BYTES * copies * parameters, bytes_at_once(config, rows, copies)
     there_is = f"must be at most the {describe_bytes(limit_bytes)} that it has"
     require(
@@ -101,65 +85,10 @@ def check_generation(
         limit_bytes: what there is; None where that is not known.
         name: what the user calls the number of sequences.
     """
-    needed = _BYTES * num_sequences * (3 * num_samples + state_size(config))
+    needed = _BYTES * num_sequences * (3 * num_samples + architecture(config).state_size)
     require(
         limit_bytes is None or needed <= limit_bytes,
         f"{name}={num_sequences}: takes at least {describe_bytes(needed)} with {num_samples:,} "
         "samples of each at once, must be at most the "
         f"{describe_bytes(limit_bytes or 0)} of memory",
     )
-
-
-def _linear(inputs: int, outputs: int, weight_norm: bool, bias: bool = True) -> int:
-    return (inputs + weight_norm + bias) * outputs
-
-
-def _of_rnn(config: ModelConfig, inputs: int) -> int:
-    """The layers, their maps where they are skipped, and h0."""
-    dim, norm, kind = config.dim, config.weight_norm, RNN_TYPES[config.rnn_type]
-    width = kind.projection_size * dim
-    recurrent = _linear(dim, width, norm, bias=False)
-    later = dim + inputs if config.skip_conn else dim
-    total = _linear(inputs, width, norm) + recurrent
-    total += (config.n_rnn - 1) * (_linear(later, width, norm) + recurrent)
-    if config.skip_conn:
-        total += config.n_rnn * _linear(dim, dim, norm, bias=False) + dim
-    return total + config.n_rnn * kind.state_size * dim
-
-
-def _of_only_tier(config: ModelConfig) -> int:
-    dim, norm = config.dim, config.weight_norm
-    return (
-        config.q_levels * config.emb_size
-        + _of_rnn(config, config.emb_size or config.q_levels)
-        + 3 * _linear(dim, dim, norm)
-        + _linear(dim, config.q_levels, norm)
-    )
-
-
-def _of_lowest_tier(config: ModelConfig) -> int:
-    dim, norm = config.dim, config.weight_norm
-    window = config.frame_sizes[0] * (config.emb_size or config.q_levels)
-    return (
-        config.q_levels * config.emb_size
-        + _linear(window, dim, norm, bias=False)
-        + 2 * _linear(dim, dim, norm)
-        + _linear(dim, config.q_levels, norm)
-    )
-
-
-def _of_frame_tier(config: ModelConfig, tier: int) -> int:
-    dim, norm, frame_size = config.dim, config.weight_norm, config.frame_sizes[tier - 2]
-    total = _linear(dim, tier_ratio(config, tier) * dim, norm)
-    if tier <= len(config.frame_sizes):
-        return total + _linear(frame_size, dim, norm) + _of_rnn(config, dim)
-    if config.independent_preds:
-        total += _linear(dim, frame_size * config.q_levels, norm)
-    return total + _of_rnn(config, frame_size)
-
-
-def _of_wavenet(config: WaveNetConfig) -> int:
-    dim, num_layers = config.dim, config.num_blocks * config.layers_per_block
-    inputs = 1 + (num_layers - 1) * dim
-    of_layers = 2 * dim * (2 * inputs + num_layers) + num_layers * (2 * dim * dim + 1)
-    return of_layers + 3 * _linear(dim, dim, False) + _linear(dim, config.q_levels, False)

@@ -20,6 +20,8 @@ def test_a_recipe_is_valid_and_a_lab_note(name):
     note = importlib.import_module(f"configs.{name}").__doc__
     for part in ("Data:", "Hardware:", "Bits:", "python -m experiments.train"):
         assert part in note
+    named = [recipe for recipe in RECIPES if f"configs/{recipe}.py" in note]
+    assert named == ([name] if name != "demo" else [])  # the default of --config
 
 
 def test_only_the_demo_needs_no_dataset():
@@ -53,6 +55,14 @@ def test_every_entry_of_the_papers_table_has_a_recipe(data, model):
     config = load(f"{data}_{model}", data_path="x").model
     shape = "wavenet" if isinstance(config, WaveNetConfig) else f"{len(config.frame_sizes) + 1}tier"
     assert shape == model
+    assert f"prepare --dataset={data} --output=datasets/{data}" in recipe.__doc__
+    assert f"--config.data.path=datasets/{data}" in recipe.__doc__
+
+
+@pytest.mark.parametrize("data", ["blizzard", "onom"])
+@pytest.mark.parametrize("model", ["1tier", "2tier", "3tier", "wavenet"])
+def test_a_set_without_published_settings_has_those_of_music(data, model):
+    assert load(f"{data}_{model}", data_path="x") == load(f"music_{model}", data_path="x")
 
 
 def test_the_wavenet_recipe_is_the_originals_example():

@@ -5,7 +5,7 @@ import pytest
 from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.devices import check_batch_size, make_mesh, map_step, replicate, shard_rows
-from samplernn_jax.evaluation.validation import make_eval_step
+from samplernn_jax.evaluation.step import make_eval_step, segment_bits
 from samplernn_jax.models.interface import initial_carry
 from samplernn_jax.training.step import (
     TrainState,
@@ -13,7 +13,6 @@ from samplernn_jax.training.step import (
     init_state,
     make_train_step,
     repeat,
-    segment_bits,
 )
 from tests.tiny_models import TINY, TINY_WAVENET, random_params, random_tokens
 
@@ -46,6 +45,11 @@ def run(step, num_devices, kind, shared, segments, donate=(), config=TINY):
 
 def assert_close(a, b, atol=1e-6):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=atol, rtol=1e-5), a, b)
+
+
+def evaluation(params, carry, segment):
+    sums, rows = make_eval_step(TINY)(params, carry, segment)
+    return sums, rows.carry
 
 
 def raw_gradients(params, carry, segment):
@@ -129,9 +133,7 @@ def test_training_on_eight_devices_follows_one_and_pmap_follows_shard_map(config
 def test_evaluation_sums_over_devices():
     segments = [random_segment(0), random_segment(1)]
     params = random_params(TINY)
-    (one, _), (eight, _) = (
-        run(make_eval_step(TINY), n, "shard_map", params, segments) for n in (1, 8)
-    )
+    (one, _), (eight, _) = (run(evaluation, n, "shard_map", params, segments) for n in (1, 8))
     assert_close(eight, one, atol=1e-4)
     assert sum(int(sums["num_targets"]) for sums in one) == sum(s.mask.sum() for s in segments)
 

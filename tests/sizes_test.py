@@ -11,16 +11,14 @@ from samplernn_jax.config import (
     OptimizerConfig,
     WaveNetConfig,
 )
-from samplernn_jax.models.interface import abstract_params
-from samplernn_jax.sampling.engines.scan import start
+from samplernn_jax.models.interface import abstract_params, architecture
+from samplernn_jax.sampling.engines.interface import first_state
 from samplernn_jax.sizes import (
     bytes_at_once,
     check_evaluation,
     check_generation,
     check_training,
     checkpoint_bytes,
-    num_parameters,
-    state_size,
 )
 from samplernn_jax.training.step import init_state
 from tests.tiny_models import GRID, TINY, TINY_WAVENET
@@ -37,12 +35,12 @@ MODELS = GRID | {
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS.keys())
 def test_parameters_and_states_are_counted_without_making_them(config):
     params = abstract_params(config)
-    assert num_parameters(config) == sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert architecture(config).num_parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
     tokens = jax.ShapeDtypeStruct((1, config.overlap), np.int32)
     keys = jax.random.split(jax.random.key(0), 1)
-    state = jax.eval_shape(functools.partial(start, config), params, tokens, keys)
+    state = jax.eval_shape(functools.partial(first_state, config), params, tokens, keys)
     leaves = jax.tree.leaves((state.window, state.carry))
-    assert state_size(config) == sum(leaf.size for leaf in leaves)
+    assert architecture(config).state_size == sum(leaf.size for leaf in leaves)
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])

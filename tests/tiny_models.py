@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from samplernn_jax.config import ModelConfig, WaveNetConfig
-from samplernn_jax.models import interface as architectures
+from samplernn_jax.models.interface import abstract_params, architecture, init_params
 
 TINY = ModelConfig(frame_sizes=(2, 4), dim=8, emb_size=4, q_levels=16)
 
@@ -75,16 +75,22 @@ GRID = {
 
 @functools.partial(jax.jit, static_argnums=0)
 def apply(config: ModelConfig | WaveNetConfig, params: dict, tokens, carry=None, reset=None):
-    """The compiled model."""
-    return architectures.make_model(config).apply({"params": params}, tokens, carry, reset)
+    """The logits and the carry of the compiled model."""
+    predictions = architecture(config).apply(params, tokens, carry, reset)
+    return predictions.logits, predictions.carry
 
 
-init = jax.jit(architectures.init_params, static_argnums=0)
+def fold(config: ModelConfig | WaveNetConfig, params: dict):
+    """The model for decoding."""
+    return architecture(config).fold(params)
+
+
+init = jax.jit(init_params, static_argnums=0)
 
 
 def random_params(config: ModelConfig | WaveNetConfig, seed: int = 0) -> dict:
     """Parameters in which every bias, h0 and gain matters."""
-    shapes = architectures.abstract_params(config)
+    shapes = abstract_params(config)
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda x: jnp.asarray(rng.normal(0.0, 0.5, x.shape) + 0.1, jnp.float32), shapes

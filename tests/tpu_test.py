@@ -17,11 +17,10 @@ from jax.experimental import topologies
 from samplernn_jax.config import DataConfig, ExperimentConfig, ModelConfig, ParallelConfig
 from samplernn_jax.devices import make_mesh, replicated_shapes, row_shapes
 from samplernn_jax.models import interface as architectures
-from samplernn_jax.models.fold import fold
-from samplernn_jax.sampling.engines.scan import start
+from samplernn_jax.sampling.engines.interface import first_state
+from samplernn_jax.sampling.engines.scan import block_step
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
-from samplernn_jax.sampling.stream import _block_step
 from samplernn_jax.training import plan
 from samplernn_jax.training.step import init_state, map_train_step
 
@@ -78,15 +77,15 @@ def test_the_sampler_compiles_and_takes_over_its_state(mesh):
     params = jax.tree.map(
         lambda x: jnp.ones(x.shape, x.dtype), architectures.abstract_params(MODEL)
     )
-    folded = fold(MODEL, params)
+    folded = architectures.architecture(MODEL).fold(params)
     keys = jax.random.split(jax.random.key(0), mesh.size)
     context = jnp.zeros((mesh.size, MODEL.overlap), jnp.int32)
-    state = jax.eval_shape(functools.partial(start, MODEL), params, context, keys)
+    state = jax.eval_shape(functools.partial(first_state, MODEL), params, context, keys)
     points = Points(jnp.zeros((mesh.size, 1)), jnp.ones((mesh.size, 1)))
-    lowered = _block_step(mesh, num_frames=16, sample_rate_hz=16_000, precision="highest").lower(
+    lowered = block_step(MODEL, mesh, num_frames=16, sample_rate_hz=16_000).lower(
         replicated_shapes(mesh, folded),
         row_shapes(mesh, state),
-        row_shapes(mesh, Strategy(points, None, points)),
+        row_shapes(mesh, (Strategy(points, None, points), ())),
     )
     program = lowered.compile().as_text()
     assert num_aliased(program) == len(jax.tree.leaves(state))

@@ -8,8 +8,8 @@ import jax
 from samplernn_jax import hardware
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.devices import mesh_of_rows
-from samplernn_jax.models.fold import Folded, FoldedSampleLevelRNN, FoldedSampleRNN, fold
-from samplernn_jax.models.interface import init_params
+from samplernn_jax.models.folded import num_bytes
+from samplernn_jax.models.interface import architecture, init_params
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.stream import Stream
 
@@ -23,7 +23,7 @@ def measure(
 
     Args:
         config: of the model.
-        batch_size: how many sequences at once.
+        batch_size: sequences at once.
         sample_rate_hz: what is real time.
         seconds: how long to run.
 
@@ -36,14 +36,14 @@ def measure(
     """
     params = init_params(config, jax.random.key(0))
     generator = Generator(config, params, sample_rate_hz)
-    folded = fold(config, params)
+    folded = architecture(config).fold(params)
     compile_s, _ = _first_block(generator, batch_size)
     jax.clear_caches()
     cached_compile_s, stream = _first_block(generator, batch_size)
     block_s = hardware.seconds_per_call(lambda _: next(stream), None, seconds)
     per_sequence = _BLOCK_SAMPLES / block_s
-    weight_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(folded))
-    bytes_per_sample = weight_bytes_per_sample(folded)
+    weight_bytes = int(num_bytes(folded))
+    bytes_per_sample = architecture(config).bytes_per_sample(folded)
     bandwidth = hardware.bandwidth_bytes_per_s(weight_bytes)
     matmul = hardware.matmul_flop_per_s(config.matmul_precision)
     num_devices = mesh_of_rows(batch_size, jax.local_devices()).size
@@ -51,7 +51,7 @@ def measure(
     flop_per_s = 2 * bytes_per_sample / 4 * batch_size * per_sequence
     return {
         "batch_size": batch_size,
-        "dtype": str(folded.head[-1].kernel.dtype),
+        "dtype": str(jax.tree.leaves(folded)[0].dtype),
         "matmul_precision": config.matmul_precision,
         "devices": f"{num_devices} {jax.devices()[0].device_kind}",
         "samples_per_s_per_sequence": per_sequence,
@@ -77,26 +77,3 @@ def _first_block(generator: Generator, batch_size: int) -> tuple[float, Stream]:
     began = time.perf_counter()
     next(stream)
     return time.perf_counter() - began, stream
-
-
-def weight_bytes_per_sample(folded: Folded) -> float:
-    """Bytes of weights that the loop reads for one sample of each sequence, without caches.
-
-    Of the tables only one row for each sample that the first layer looks back on is read.
-    """
-
-    def size(tree: Any) -> float:
-        return float(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
-
-    total = size(folded.head)
-    if isinstance(folded, FoldedSampleRNN):
-        frame_sizes = [tier.frame.shape[1] for tier in folded.tiers]
-        for tier, frame_size, size_above in zip(
-            folded.tiers, frame_sizes, [*frame_sizes[1:], 1], strict=True
-        ):
-            # All frames below a frame get their conditioning projected at once.
-            total += size(tier._replace(above=None)) / frame_size + size(tier.above) / size_above
-        return total + frame_sizes[0] * size(folded.tables[0])
-    if isinstance(folded, FoldedSampleLevelRNN):
-        return total + size(folded.rnn) + size(folded.table[0])
-    return total + size(folded.layers)

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Int, Int32
 
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
+from samplernn_jax.models.types import Conditions
 
 T = TypeVar("T")
 
@@ -31,11 +32,13 @@ class Segment(NamedTuple):
         tokens: the overlap, then the targets; q_zero outside the clips.
         mask: which targets lie inside a clip.
         reset: which rows start a new clip at which frame of the top tier.
+        conditions: what each row is conditioned on.
     """
 
     tokens: Int32[np.ndarray, "batch time"]
     mask: Bool[np.ndarray, "batch targets"]
     reset: Bool[np.ndarray, "batch frames"]
+    conditions: Conditions = ()
 
 
 class Piece(NamedTuple):

@@ -1,17 +1,14 @@
 """How likely audio is: bits of each sample, their means over time, and the order by them."""
 
-import functools
-
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int
 
 from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.devices import Step, local_copy, map_step, shard_rows
 from samplernn_jax.losses import token_bits
-from samplernn_jax.models.interface import initial_carry, make_model
-from samplernn_jax.models.samplernn.module import Carry, Params
+from samplernn_jax.models import teacher_forcing
+from samplernn_jax.models.types import Params, Predictions
 
 _SEGMENT_SAMPLES = 4096
 
@@ -46,30 +43,23 @@ def teacher_forced_bits(
 def _bits_of_group(
     config: ArchitectureConfig, params: Params, mesh: Mesh, tokens: Int[np.ndarray, "rows time"]
 ) -> Float32[np.ndarray, "rows time"]:
-    """The same of as many clips as the devices take at once."""
+    """The same for a number of clips that the devices take at once."""
     time, top, overlap = tokens.shape[1], config.top_frame_size, config.overlap
-    at_once = min(-(-_SEGMENT_SAMPLES // top), -(-time // top)) * top
-    tokens = np.pad(tokens, ((0, 0), (overlap, -time % at_once)), constant_values=config.q_zero)
-    carry = initial_carry(config, local_copy(params), len(tokens))
-    carry, step, bits = shard_rows(mesh, carry), _bits_step(config, mesh), []
-    for first in range(0, tokens.shape[1] - overlap, at_once):
-        segment = shard_rows(mesh, tokens[:, first : first + overlap + at_once])
-        _, (carry, of_segment) = step(params, carry, segment)
-        bits.append(np.asarray(of_segment))
-    return np.concatenate(bits, axis=1)[:, :time]
+    frames_at_once = min(-(-_SEGMENT_SAMPLES // top), -(-time // top))
+    filled_up = (overlap, -time % (frames_at_once * top))
+    tokens = np.pad(tokens, ((0, 0), filled_up), constant_values=config.q_zero)
+    carry = teacher_forcing.spread_carry(config, params, mesh, len(tokens))
+    segments = teacher_forcing.segments_of(config, mesh, tokens, None, frames_at_once)
+    step = teacher_forcing.forcing_step(config, mesh, _bits_of_targets)
+    results = teacher_forcing.run(step, params, carry, segments)
+    return np.concatenate([np.asarray(rows.kept) for _, rows in results], axis=1)[:, :time]
 
 
-@functools.cache
-def _bits_step(config: ArchitectureConfig, mesh: Mesh) -> Step:
-    model = make_model(config)
-
-    def step(
-        params: Params, carry: Carry, tokens: Array
-    ) -> tuple[tuple, tuple[Carry, Float[Array, "batch time"]]]:
-        logits, carry = model.apply({"params": params}, tokens, carry)
-        return (), (carry, token_bits(logits, tokens[:, config.overlap :]))
-
-    return map_step(step, mesh, "shard_map", donate=(1,))
+def _bits_of_targets(
+    predictions: Predictions, inputs: teacher_forcing.Inputs
+) -> Float[Array, "batch time"]:
+    targets = inputs.tokens[:, -predictions.logits.shape[1] :]
+    return token_bits(predictions.logits, targets)
 
 
 def means_over_time(

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -10,12 +9,12 @@ from jax.sharding import Mesh
 
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Split
-from samplernn_jax.data.segments import Segment, evaluation_segments, prefetch
-from samplernn_jax.devices import Step, local_copy, map_step, rows_of_process, shard_rows
-from samplernn_jax.models.interface import initial_carry
-from samplernn_jax.models.samplernn.module import Carry, Params
+from samplernn_jax.data.segments import evaluation_segments, prefetch
+from samplernn_jax.devices import Step, map_step, rows_of_process, shard_rows
+from samplernn_jax.evaluation.step import Sums, make_eval_step
+from samplernn_jax.models import teacher_forcing
+from samplernn_jax.models.types import Params
 from samplernn_jax.progress import Progress
-from samplernn_jax.training.step import Metrics, make_eval_step
 
 
 class Evaluation(NamedTuple):
@@ -60,16 +59,18 @@ def evaluate(
     """
     data = config.data
     rows = rows_of_process(mesh, data.batch_size)
-    carry = shard_rows(mesh, initial_carry(config.model, local_copy(params), len(rows)))
+    carry = teacher_forcing.spread_carry(config.model, params, mesh, len(rows))
     segments = evaluation_segments(split, data.batch_size, data.seq_len, config.model, rows)
-    host_sums: list[Metrics] = []
+    host_sums: list[Sums] = []
     with (
         contextlib.closing(prefetch(shard_rows(mesh, x) for x in segments)) as on_device,
         Progress(f"evaluating {split.name}", split.num_samples, "samples") as progress,
     ):
-        calls = itertools.chain(_sums_of_segments(eval_step, params, carry, on_device), [None])
+        sums_of_segments = (
+            sums for sums, _ in teacher_forcing.run(eval_step, params, carry, on_device)
+        )
         # Looked at when the next is there, so that the device always has work.
-        for sums, _ in itertools.pairwise(calls):
+        for sums, _ in itertools.pairwise(itertools.chain(sums_of_segments, [None])):
             host_sums.append(jax.device_get(sums))
             progress.advance(int(host_sums[-1]["num_targets"]))
     num_samples = sum(int(entry["num_targets"]) for entry in host_sums)
@@ -84,12 +85,3 @@ def evaluate(
     ]
     mean_of_batches = sum(of_batches) / len(of_batches)
     return Evaluation(bits / num_samples, num_samples, mean_of_batches, independent)
-
-
-def _sums_of_segments(
-    eval_step: Step, params: Params, carry: Carry, segments: Iterator[Segment]
-) -> Iterator[Metrics]:
-    """Of one segment after the other, with the carry carried."""
-    for segment in segments:
-        sums, carry = eval_step(params, carry, segment)
-        yield sums

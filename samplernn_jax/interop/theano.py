@@ -16,12 +16,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from samplernn_jax.config import ArchitectureConfig, ModelConfig, WaveNetConfig
 from samplernn_jax.interop.safe_pickle import load_arrays
 from samplernn_jax.models.interface import abstract_params
-from samplernn_jax.models.samplernn.module import Params
+from samplernn_jax.models.types import Params
 
 Arrays = Mapping[str, np.ndarray]
 
-Take = Callable[[str, int], np.ndarray]
+ReadArray = Callable[[str, int], np.ndarray]
 """Gives a parameter by the original's name and its number of dimensions, or raises ValueError."""
+
+FindArray = Callable[[tuple[str, ...], int], np.ndarray]
+"""Gives the array for a path of our parameters and its number of dimensions."""
 
 _LEVELS = ("SampleLevel", "FrameLevel", "BigFrameLevel")  # tiers 1, 2 and 3
 _LINEAR = {
@@ -76,9 +79,9 @@ def load(
 def _load(
     arrays: Arrays, q_type: str, independent_preds: bool, learn_h0: bool | None
 ) -> tuple[ArchitectureConfig, Params]:
-    taken: list[str] = []
+    found: list[str] = []
 
-    def take(name: str, ndim: int) -> np.ndarray:
+    def read(name: str, ndim: int) -> np.ndarray:
         if name not in arrays:
             raise ValueError(f"it has no parameter {name}")
         array = np.asarray(arrays[name])
@@ -87,23 +90,23 @@ def _load(
                 f"{name} is {array.dtype} {list(array.shape)}, must be finite numbers in {ndim} "
                 "dimensions"
             )
-        taken.append(name)
+        found.append(name)
         return array
 
-    config = _infer_config(arrays, take, q_type, independent_preds, learn_h0)
+    if "block_1.parametrized_weights" in arrays:
+        config, find = _wavenet(arrays, read, q_type)
+    else:
+        config, find = _samplernn(arrays, read, q_type, independent_preds, learn_h0)
     params = {}
     for path, expected in flatten_dict(abstract_params(config)).items():
-        if isinstance(config, ModelConfig):
-            array = _samplernn_array(config, path, expected.ndim, take)
-        else:
-            array = _wavenet_array(path, take)
+        array = find(path, expected.ndim)
         if array.shape != expected.shape:
             raise ValueError(
-                f"{taken[-1]} makes {list(array.shape)}, must make {list(expected.shape)} to fit "
+                f"{found[-1]} makes {list(array.shape)}, must make {list(expected.shape)} to fit "
                 "the others"
             )
         params[path] = jnp.asarray(array, expected.dtype)
-    left = [str(name) for name in arrays if name not in taken]
+    left = [str(name) for name in arrays if name not in found]
     if not independent_preds:
         left = [name for name in left if not name.startswith("BigFrameLevel.IndependentPreds.")]
     if left:
@@ -111,50 +114,56 @@ def _load(
     return config, unflatten_dict(params)
 
 
-def _infer_config(
-    arrays: Arrays, take: Take, q_type: str, independent_preds: bool, learn_h0: bool | None
-) -> ArchitectureConfig:
-    if "block_1.parametrized_weights" in arrays:
-        return _infer_wavenet(arrays, take, q_type)
+def _wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> tuple[ArchitectureConfig, FindArray]:
+    """The configuration of a WaveNet, and where its parameters are."""
+    config = _infer_wavenet(arrays, read, q_type)
+    return config, lambda path, ndim: _wavenet_array(path, read)
+
+
+def _samplernn(
+    arrays: Arrays, read: ReadArray, q_type: str, independent_preds: bool, learn_h0: bool | None
+) -> tuple[ArchitectureConfig, FindArray]:
+    """The configuration of a SampleRNN, and where its parameters are."""
     levels = [level for level in _LEVELS if f"{level}.h0" in arrays]
     if not levels:
         raise ValueError("it has neither an h0 nor a block_1.parametrized_weights")
     if learn_h0 is None:
-        learn_h0 = any(bool(take(f"{level}.h0", 2).any()) for level in levels)
-    return _infer_samplernn(arrays, take, levels[-1], q_type, independent_preds, learn_h0)
+        learn_h0 = any(bool(read(f"{level}.h0", 2).any()) for level in levels)
+    config = _infer_samplernn(arrays, read, levels[-1], q_type, independent_preds, learn_h0)
+    return config, lambda path, ndim: _samplernn_array(config, path, ndim, read)
 
 
 def _infer_samplernn(
-    arrays: Arrays, take: Take, top: str, q_type: str, independent_preds: bool, learn_h0: bool
+    arrays: Arrays, read: ReadArray, top: str, q_type: str, independent_preds: bool, learn_h0: bool
 ) -> ModelConfig:
     rnn = "LSTM" if f"{top}.LSTM1.Step.b" in arrays else "GRU"
     frame_sizes: tuple[int, ...] = ()
     if top != "SampleLevel":  # whose RNN reads the raw frame
-        frame_sizes = (take(f"{top}.{rnn}1.Step.Input.W0", 2).shape[0],)
+        frame_sizes = (read(f"{top}.{rnn}1.Step.Input.W0", 2).shape[0],)
     if top == "BigFrameLevel":
-        frame_sizes = (take("FrameLevel.InputExpand.W0", 2).shape[0], *frame_sizes)
+        frame_sizes = (read("FrameLevel.InputExpand.W0", 2).shape[0], *frame_sizes)
     has_embedding = "SampleLevel.Embedding" in arrays
     return ModelConfig(
         frame_sizes=frame_sizes,
-        dim=take("SampleLevel.L2.W0", 2).shape[0],
-        n_rnn=take(f"{top}.h0", 2).shape[0],
+        dim=read("SampleLevel.L2.W0", 2).shape[0],
+        n_rnn=read(f"{top}.h0", 2).shape[0],
         rnn_type=rnn.lower(),
         skip_conn=any(".outskip" in str(name) for name in arrays),
         learn_h0=learn_h0,
         weight_norm="SampleLevel.Output.g0" in arrays,
-        emb_size=take("SampleLevel.Embedding", 2).shape[1] if has_embedding else 0,
-        q_levels=take("SampleLevel.Output.W0", 2).shape[1],
+        emb_size=read("SampleLevel.Embedding", 2).shape[1] if has_embedding else 0,
+        q_levels=read("SampleLevel.Output.W0", 2).shape[1],
         q_type=q_type,
         independent_preds=independent_preds,
     )
 
 
-def _infer_wavenet(arrays: Arrays, take: Take, q_type: str) -> WaveNetConfig:
+def _infer_wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> WaveNetConfig:
     pattern = re.compile(r"block_\d+\.parametrized_weights")
-    lengths = {name: len(take(name, 1)) for name in map(str, arrays) if pattern.fullmatch(name)}
+    lengths = {name: len(read(name, 1)) for name in map(str, arrays) if pattern.fullmatch(name)}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"its blocks have unequal numbers of layers, {lengths}")
-    q_levels, dim = take("final.W", 4).shape[:2]
+    q_levels, dim = read("final.W", 4).shape[:2]
     return WaveNetConfig(
         num_blocks=len(lengths),
         layers_per_block=lengths["block_1.parametrized_weights"],
@@ -166,7 +175,7 @@ def _infer_wavenet(arrays: Arrays, take: Take, q_type: str) -> WaveNetConfig:
 
 
 def _samplernn_array(
-    config: ModelConfig, path: tuple[str, ...], ndim: int, take: Take
+    config: ModelConfig, path: tuple[str, ...], ndim: int, read: ReadArray
 ) -> np.ndarray:
     """The array at a path of our parameters: the original's, under another name."""
     tier, *middle, leaf = path
@@ -185,10 +194,10 @@ def _samplernn_array(
             names = ["L1_PrevSamples"]
         case linear:
             names = [_LINEAR[name] for name in linear]
-    return take(".".join([level, *names, _LEAF[leaf]]), ndim)
+    return read(".".join([level, *names, _LEAF[leaf]]), ndim)
 
 
-def _wavenet_array(path: tuple[str, ...], take: Take) -> np.ndarray:
+def _wavenet_array(path: tuple[str, ...], read: ReadArray) -> np.ndarray:
     """The array at a path of our parameters.
 
     The original has filters [outputs, inputs, width, 1], in which the outputs of a pair (gate and
@@ -197,19 +206,19 @@ def _wavenet_array(path: tuple[str, ...], take: Take) -> np.ndarray:
     match path:
         case [("hidden_1" | "hidden_2" | "hidden_3" | "output") as linear, leaf]:
             name = "final" if linear == "output" else linear.replace("hidden", "out")
-            return take(f"{name}.b", 1) if leaf == "bias" else _as_matrix(take(f"{name}.W", 4))
+            return read(f"{name}.b", 1) if leaf == "bias" else _as_matrix(read(f"{name}.W", 4))
         case [layer, *middle]:
             block, number = layer.split("_layer_")
             name = f"{block}.dilation_{number}"
             match middle:
                 case ["skip_scale"]:
-                    return np.asarray(take(f"{block}.parametrized_weights", 1)[int(number) - 1])
+                    return np.asarray(read(f"{block}.parametrized_weights", 1)[int(number) - 1])
                 case ["dilated", "bias"]:
-                    return _side_by_side(take(f"{name}.b", 1))
+                    return _side_by_side(read(f"{name}.b", 1))
                 case ["dilated", "kernel"]:
-                    return _side_by_side(_as_matrix(take(f"{name}.W", 4)))
+                    return _side_by_side(_as_matrix(read(f"{name}.W", 4)))
                 case ["mix", "kernel"]:
-                    return _side_by_side(_as_matrix(take(f"{name}.W1x1", 4)))
+                    return _side_by_side(_as_matrix(read(f"{name}.W1x1", 4)))
     raise AssertionError(path)
 
 

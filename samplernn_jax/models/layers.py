@@ -7,7 +7,7 @@ from flax.linen.initializers import Initializer
 from flax.linen.initializers import orthogonal as orthogonal_init
 from jaxtyping import Array, Float
 
-from samplernn_jax.config import Products
+from samplernn_jax.models.options import Products
 
 # The original's "he" and None initializations (lib/ops.py): uniform, not normal.
 he_init = nn.initializers.variance_scaling(2.0, "fan_in", "uniform")

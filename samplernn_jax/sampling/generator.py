@@ -5,39 +5,32 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Float32, Int
 
 from samplernn_jax import quantization
 from samplernn_jax.checks import require
-from samplernn_jax.config import ArchitectureConfig, ModelConfig
-from samplernn_jax.devices import (
-    make_mesh,
-    memory_of_device,
-    mesh_of_rows,
-    pad_rows,
-    replicate,
-    shard_rows,
-)
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.devices import make_mesh, memory_of_device, mesh_of_rows, replicate
 from samplernn_jax.evaluation import scores
-from samplernn_jax.models.fold import fold
-from samplernn_jax.models.samplernn.module import Params
+from samplernn_jax.models.interface import architecture
+from samplernn_jax.models.types import Params
 from samplernn_jax.runs.workdir import Workdir
-from samplernn_jax.sampling.engines.scan import DecodeState, start
+from samplernn_jax.sampling.engines.available import ENGINES
+from samplernn_jax.sampling.engines.interface import first_state
 from samplernn_jax.sampling.priming import Heard, PromptLike, hear, initial_state
-from samplernn_jax.sampling.schedules import Points, Setting, points
+from samplernn_jax.sampling.schedules import Setting
 from samplernn_jax.sampling.snapshots import LONGEST_BLOCK, Snapshot, load_snapshot
-from samplernn_jax.sampling.strategies import Strategy
-from samplernn_jax.sampling.stream import Audio, Stream, Voice
+from samplernn_jax.sampling.strategies import Strategy, make_settings
+from samplernn_jax.sampling.stream import Audio, Stream
 from samplernn_jax.sizes import check_generation
 
 _BLOCK_S = 0.25
-"""How much is decoded at once, whatever the duration, so that it is compiled once.
+"""Seconds that `generate` decodes at once, whatever the duration, so that it compiles once.
 
 Long enough that a block's overhead is not felt, and short enough that it does not matter that the
 last one is decoded to its end.
@@ -60,8 +53,9 @@ class Generator:
         sample_rate_hz: int,
         step: int | None = None,
         devices: Sequence[jax.Device] | None = None,
+        engine: str = "scan",
     ) -> None:
-        """Folds the parameters.
+        """Prepares the engine.
 
         Args:
             config: of the model.
@@ -69,12 +63,18 @@ class Generator:
             sample_rate_hz: of the audio that it was trained on.
             step: see the attribute.
             devices: of this process, over which sequences are spread; None for all of them.
+            engine: what decodes, a name in `ENGINES`.
+
+        Raises:
+            ValueError: there is no such engine.
         """
+        require(engine in ENGINES, f"engine={engine!r}: must be one of {', '.join(ENGINES)}")
         self.config = config
         self.sample_rate_hz = sample_rate_hz
         self.step = step
-        self._params, self._folded = params, fold(config, params)
+        self._params = params
         self._devices = jax.local_devices() if devices is None else devices
+        self._engine = ENGINES[engine](config, params, sample_rate_hz, self._devices)
 
     @classmethod
     def from_workdir(cls, workdir: str | Path, step: int | None = None) -> "Generator":
@@ -118,9 +118,9 @@ class Generator:
                 `top_p` a number, a `Schedule`, or a sequence of them, one for each sequence.
             prompt: what the sequences continue: audio, a file, a `Prompt`, or several of them. None
                 starts from silence.
-            top_k: draw from so many of the likeliest tokens; None from all.
-            top_p: draw from the likeliest tokens that have so much probability together; None
-                from all.
+            top_k: the number of likeliest tokens to draw from; None for all.
+            top_p: draw from the likeliest tokens that together have this probability; None for
+                all.
             keep_prompt: put the prompt in front of the result, as the model heard it.
             random_state: begin with random RNN states, different for each sequence.
 
@@ -130,9 +130,9 @@ class Generator:
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        num_samples, block_s = self.blocks_of(duration_s)
+        num_samples = self.num_samples("duration_s", duration_s)
         stream = self.stream(
-            *(key, num_sequences, block_s, temperature, prompt),
+            *(key, num_sequences, self.block_s, temperature, prompt),
             top_k=top_k,
             top_p=top_p,
             random_state=random_state,
@@ -184,44 +184,18 @@ class Generator:
         Raises:
             ValueError: an argument breaks its rule; the message names it.
         """
-        block_len = self.num_samples("block_s", block_s)
-        require(
-            block_len <= LONGEST_BLOCK,
-            f"block_s={block_s:g}: must be at most {LONGEST_BLOCK / self.sample_rate_hz:g}",
-        )
+        block_len = self._block_len(block_s)
         prompts = self._hear(prompt)
         if random_state:
-            require(
-                not prompts and isinstance(self.config, ModelConfig),
-                "random_state=True: needs a model with RNNs, and no prompt, which would determine "
-                "their states",
-            )
+            self._check_random_state(prompts)
         if num_sequences is None:
             num_sequences = max(1, len(prompts))
-        in_part = _in_part(num_sequences, len(prompts), part)
-        self._check_room(len(in_part), block_len)
-        numbers = np.array(in_part)
-        strategy = jax.tree.map(
-            lambda x: x[numbers], _strategy(num_sequences, temperature, top_k, top_p)
-        )
-        continued = [
-            prompts[number * len(prompts) // num_sequences] for number in numbers if prompts
-        ]
-        voice = self._voice(len(numbers))
-        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
-        tokens = [heard.tokens for heard in continued]
-        state = self._begun(voice.mesh, keys, tokens, random_state)
-        nothing = np.zeros((len(numbers), 0), np.int32)
-        return Stream(
-            voice,
-            Snapshot(numbers, state, strategy, nothing, nothing.astype(np.float32)),
-            block_len,
-            tuple(
-                quantization.decode(heard, self.config.q_levels, self.config.q_type)
-                for heard in tokens
-            ),
-            tuple(dict.fromkeys(note for heard in continued for note in heard.notes)),
-        )
+        numbers = _numbers_in_part(num_sequences, len(prompts), part)
+        self._check_room(len(numbers), block_len)
+        settings = make_settings(num_sequences, temperature, top_k, top_p)
+        settings = jax.tree.map(lambda x: x[numbers], settings)
+        continued = [prompts[n * len(prompts) // num_sequences] for n in numbers if prompts]
+        return self._begin(key, numbers, settings, continued, random_state, block_len)
 
     def resume(self, path: str | Path) -> Stream:
         """Goes on with a stream where `Stream.save` left it, on any number of devices.
@@ -231,15 +205,13 @@ class Generator:
         """
         one = jax.ShapeDtypeStruct((1, self.config.overlap), np.int32)
         like = jax.eval_shape(
-            functools.partial(start, self.config),
+            functools.partial(first_state, self.config),
             self._params,
             one,
             jax.random.split(jax.random.key(0), 1),
         )
-        snapshot, block_len = load_snapshot(
-            Path(path), self.fingerprint, like, self.config.q_levels
-        )
-        return Stream(self._voice(len(snapshot.tokens)), snapshot, block_len)
+        snapshot = load_snapshot(Path(path), self.fingerprint, like, self.config.q_levels)
+        return Stream(self._engine, snapshot)
 
     def score(self, audio: Audio) -> Float32[np.ndarray, "num_sequences num_samples"]:
         """Bits of each sample of any audio, as a clip that begins with silence.
@@ -276,20 +248,16 @@ class Generator:
             digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()
 
-    def blocks_of(self, duration_s: float) -> tuple[int, float]:
-        """The samples of a duration, and the seconds of the blocks that they are decoded in.
-
-        Raises:
-            ValueError: it is none, or without end.
-        """
-        block_s = max(_BLOCK_S, 1 / self.sample_rate_hz)
-        return self.num_samples("duration_s", duration_s), block_s
+    @property
+    def block_s(self) -> float:
+        """Seconds of the blocks that `generate` decodes."""
+        return max(_BLOCK_S, 1 / self.sample_rate_hz)
 
     def num_samples(self, name: str, seconds: float) -> int:
-        """Of so many seconds; `name` is what the user calls them, for the message.
+        """The samples in a duration; `name` is what the user calls it, for the message.
 
         Raises:
-            ValueError: it is none, or without end.
+            ValueError: it is shorter than a sample, or without end.
         """
         require(
             0.5 < seconds * self.sample_rate_hz < math.inf,
@@ -303,19 +271,50 @@ class Generator:
         in_all = None if limit is None else limit * mesh.size
         check_generation(self.config, num_sequences, num_samples, in_all)
 
-    def _voice(self, num_sequences: int) -> Voice:
-        mesh = mesh_of_rows(num_sequences, self._devices)
-        folded = replicate(mesh, self._folded)
-        return Voice(self.config, self.sample_rate_hz, folded, mesh, self.fingerprint)
+    def _block_len(self, block_s: float) -> int:
+        block_len = self.num_samples("block_s", block_s)
+        require(
+            block_len <= LONGEST_BLOCK,
+            f"block_s={block_s:g}: must be at most {LONGEST_BLOCK / self.sample_rate_hz:g}",
+        )
+        return block_len
 
-    def _begun(
-        self, mesh: Mesh, keys: Array, prompts: list[np.ndarray], random_state: bool
-    ) -> DecodeState:
-        """The state from which the sequences with these keys start, with rows that fill up."""
-        num_sequences, keys = len(keys), shard_rows(mesh, pad_rows(mesh, keys))
-        prompts = prompts + prompts[-1:] * (len(keys) - num_sequences)
+    def _check_random_state(self, prompts: Sequence[Heard]) -> None:
+        require(
+            not prompts and architecture(self.config).has_states,
+            "random_state=True: needs a model with RNNs, and no prompt, which would determine "
+            "their states",
+        )
+
+    def _begin(
+        self,
+        key: Array,
+        numbers: np.ndarray,
+        settings: Strategy,
+        prompts: Sequence[Heard],
+        random_state: bool,
+        block_len: int,
+    ) -> Stream:
+        """The stream of the sequences with these numbers, each behind its prompt."""
+        config, mesh = self.config, mesh_of_rows(len(numbers), self._devices)
+        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
+        tokens = [heard.tokens for heard in prompts]
         params = replicate(mesh, self._params)
-        return initial_state(self.config, params, mesh, keys, prompts, random_state)
+        state = initial_state(config, params, mesh, keys, tokens, random_state)
+        nothing = np.zeros((len(numbers), 0), np.int32)
+        snapshot = Snapshot(
+            self.fingerprint,
+            *(block_len, numbers, state, settings),
+            conditions=(),
+            tokens=nothing,
+            bits=nothing.astype(np.float32),
+        )
+        return Stream(
+            self._engine,
+            snapshot,
+            tuple(quantization.decode(heard, config.q_levels, config.q_type) for heard in tokens),
+            tuple(dict.fromkeys(note for heard in prompts for note in heard.notes)),
+        )
 
     def _hear(self, prompt: PromptLike | Sequence[PromptLike] | None) -> list[Heard]:
         if prompt is None:
@@ -324,8 +323,10 @@ class Generator:
         return [hear(one, self.config, self.sample_rate_hz) for one in each]
 
 
-def _in_part(num_sequences: int, num_prompts: int, part: tuple[int, int]) -> range:
-    """Which of the sequences belong to a part, see `Generator.stream`."""
+def _numbers_in_part(
+    num_sequences: int, num_prompts: int, part: tuple[int, int]
+) -> Int[np.ndarray, " numbers"]:
+    """The numbers of the sequences in a part, see `Generator.stream`."""
     require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
     require(
         num_prompts == 0 or num_sequences % num_prompts == 0,
@@ -338,21 +339,4 @@ def _in_part(num_sequences: int, num_prompts: int, part: tuple[int, int]) -> ran
     )
     of_each, more = divmod(num_sequences, num_parts)  # the first parts have one more
     first = index * of_each + min(index, more)
-    return range(first, first + of_each + (index < more))
-
-
-def _strategy(
-    num_sequences: int, temperature: Setting, top_k: Setting | None, top_p: Setting | None
-) -> Strategy:
-    """The `Points` of each setting."""
-
-    def checked(
-        name: str, setting: Setting | None, rule: str, holds: Callable[[float], bool]
-    ) -> Points | None:
-        return None if setting is None else points(name, setting, num_sequences, rule, holds)
-
-    return Strategy(
-        checked("temperature", temperature, "at least 0, and finite", lambda x: 0 <= x < math.inf),
-        checked("top_k", top_k, "at least 1, and finite", lambda x: 1 <= x < math.inf),
-        checked("top_p", top_p, "greater than 0 and at most 1", lambda x: 0 < x <= 1),
-    )
+    return np.arange(first, first + of_each + (index < more))

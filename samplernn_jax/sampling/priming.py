@@ -12,21 +12,22 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from samplernn_jax import audio, quantization
 from samplernn_jax.checks import require
-from samplernn_jax.config import ArchitectureConfig, ModelConfig
-from samplernn_jax.devices import Step, map_step, shard_rows
-from samplernn_jax.models.interface import make_model
-from samplernn_jax.models.samplernn.module import Carry, Params
-from samplernn_jax.sampling.engines.scan import DecodeState, start
+from samplernn_jax.config import ArchitectureConfig
+from samplernn_jax.devices import Step, map_step, pad_rows, shard_rows
+from samplernn_jax.models import teacher_forcing
+from samplernn_jax.models.interface import architecture
+from samplernn_jax.models.types import Carry, Params, Predictions
+from samplernn_jax.sampling.engines.interface import DecodeState, first_state
 
 _CHUNK_SAMPLES = 4096
-"""Prompts are read in chunks of about so many samples, so that memory stays flat."""
+"""Samples of a prompt that are read at a time, about, so that memory stays flat."""
 
 _CHUNK_SAMPLES_OF_ALL = 2**15
-"""Likewise, of all sequences on a device."""
+"""Likewise, of all sequences on a device together."""
 
 _LONGEST_S = 1e9
 """Whose samples can be counted at any rate."""
@@ -35,7 +36,7 @@ _MOST_CHANNELS = 64
 """More than that are samples, in an array that lies on its side."""
 
 _RANDOM_STATE = 2**32 - 1
-"""What is folded into a sequence's key for its initial states; frames fold in their numbers."""
+"""Folded into a sequence's key for its initial states; frames fold in their numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,48 +189,68 @@ def initial_state(
         config: of the model.
         params: its parameters, as in training, on every device of the mesh.
         mesh: the devices over which the sequences are spread.
-        keys: one PRNG key per sequence, spread over the devices.
+        keys: one PRNG key per sequence.
         prompts: the tokens that each sequence continues; () to begin with silence.
         random_state: begin with RNN states that are uniform in [-0.5, 0.5), as half of the
             original's samples do, instead of h0.
     """
-    num_sequences, top = len(keys), config.top_frame_size
-    num_frames = max((-(-len(tokens) // top) for tokens in prompts), default=0)
-    of_each = _CHUNK_SAMPLES_OF_ALL * mesh.size // num_sequences
-    frames_at_once = max(1, min(_CHUNK_SAMPLES, of_each) // top)
+    num_sequences, keys = len(keys), shard_rows(mesh, pad_rows(mesh, keys))
+    prompts = [*prompts, *list(prompts[-1:]) * (len(keys) - num_sequences)]
+    frames_at_once = _frames_at_once(config, mesh, len(keys))
+    tokens, reset = _ending_together(config, prompts, len(keys), frames_at_once)
+    context = shard_rows(mesh, tokens[:, tokens.shape[1] - config.overlap :])
+    _, state = _start_step(config, mesh, random_state)(params, context, keys)
+    if architecture(config).has_states:
+        segments = teacher_forcing.segments_of(config, mesh, tokens, reset, frames_at_once)
+        step = teacher_forcing.forcing_step(config, mesh, _nothing)
+        for _, rows in teacher_forcing.run(step, params, state.carry, segments):
+            state = state._replace(carry=rows.carry)
+    if num_sequences == len(keys):
+        return state
+    return jax.tree.map(lambda x: x[:num_sequences], state)
+
+
+def _frames_at_once(config: ArchitectureConfig, mesh: Mesh, num_rows: int) -> int:
+    """Frames of the top tier that all prompts are read in at a time."""
+    of_each = _CHUNK_SAMPLES_OF_ALL * mesh.size // num_rows
+    return max(1, min(_CHUNK_SAMPLES, of_each) // config.top_frame_size)
+
+
+def _ending_together(
+    config: ArchitectureConfig,
+    prompts: Sequence[Int[np.ndarray, " _"]],
+    num_rows: int,
+    frames_at_once: int,
+) -> tuple[Int[np.ndarray, "rows time"], Bool[np.ndarray, "rows frames"]]:
+    """Rows at whose ends the prompts end, and the frames at which the states restart.
+
+    Before a prompt there is silence, which fills up its first frame and the overlap with which
+    every clip begins.
+    """
+    top = config.top_frame_size
+    num_frames = max((-(-len(prompt) // top) for prompt in prompts), default=0)
     num_frames = -(-num_frames // frames_at_once) * frames_at_once
-    # Every prompt ends where the row ends. Before it there is silence, which fills up its first
-    # frame and the overlap with which every clip begins; its states restart there.
-    length = max(config.overlap, num_frames * top + top)
-    tokens = np.full((num_sequences, length), config.q_zero, np.int32)
-    reset = np.zeros((num_sequences, num_frames), bool)
+    length = config.overlap + num_frames * top
+    tokens = np.full((num_rows, length), config.q_zero, np.int32)
+    reset = np.zeros((num_rows, num_frames), bool)
     for row, prompt in enumerate(prompts):
         tokens[row, length - len(prompt) :] = prompt
         reset[row, num_frames - -(-len(prompt) // top)] = True
-    context = shard_rows(mesh, tokens[:, length - config.overlap :])
-    _, state = _start_step(config, mesh, random_state)(params, context, keys)
-    if not isinstance(config, ModelConfig) or not prompts:
-        return state
-    carry: Carry = state.carry
-    for first in range(0, num_frames, frames_at_once):
-        chunk = tokens[:, first * top : (first + frames_at_once) * top + top]
-        restarts = reset[:, first : first + frames_at_once]
-        _, carry = _prompt_step(config, mesh)(params, carry, shard_rows(mesh, (chunk, restarts)))
-    return state._replace(carry=carry)
+    return tokens, reset
 
 
 @functools.cache
 def _start_step(config: ArchitectureConfig, mesh: Mesh, random_state: bool) -> Step:
     def step(params: Params, context: Array, keys: Array) -> tuple[tuple, DecodeState]:
-        state = start(config, params, context, keys)
-        if random_state and isinstance(state.carry, dict):
-            state = state._replace(carry=_random_carry(state.carry, keys))
+        state = first_state(config, params, context, keys)
+        if random_state:
+            state = state._replace(carry=_random_states(state.carry, keys))
         return (), state
 
     return map_step(step, mesh, "shard_map", donate=())
 
 
-def _random_carry(carry: Carry, keys: Array) -> Carry:
+def _random_states(carry: Carry, keys: Array) -> Carry:
     """Drawn for each sequence by its own key."""
 
     def draw(key: Array, carry: Carry) -> Carry:
@@ -244,10 +265,7 @@ def _random_carry(carry: Carry, keys: Array) -> Carry:
     return jax.vmap(draw)(keys, carry)
 
 
-@functools.cache
-def _prompt_step(config: ModelConfig, mesh: Mesh) -> Step:
-    def step(params: Params, carry: Carry, rows: tuple[Array, Array]) -> tuple[tuple, Carry]:
-        tokens, reset = rows
-        return (), make_model(config).apply({"params": params}, tokens, carry, reset)[1]
-
-    return map_step(step, mesh, "shard_map", donate=(1,))
+def _nothing(predictions: Predictions, inputs: teacher_forcing.Inputs) -> tuple:
+    """The carry is all that a prompt leaves."""
+    del predictions, inputs
+    return ()

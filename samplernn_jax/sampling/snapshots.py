@@ -13,8 +13,9 @@ from pydantic import Field, PlainValidator
 from typing_extensions import TypedDict
 
 from samplernn_jax.checks import require
+from samplernn_jax.models.types import Conditions
 from samplernn_jax.parsing import ArrayOf, read_arrays, text_array, typed
-from samplernn_jax.sampling.engines.scan import DecodeState
+from samplernn_jax.sampling.engines.interface import DecodeState
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.storage import replace_file
@@ -29,34 +30,34 @@ class Snapshot(NamedTuple):
     """What the future of a stream depends on, beside the model; numpy arrays.
 
     Attributes:
+        fingerprint: of the model.
+        block_len: samples of the stream's blocks.
         numbers: of the sequences; with the key they determine the noise.
         state: after the last block that was decoded.
         settings: the `Points` of each setting of the strategy; None for one that is not used.
+        conditions: what each sequence is conditioned on; the file holds none, as no model reads
+            any.
         tokens: int32 [num_sequences, ...] that were decoded and not yet taken.
         bits: float32, theirs.
     """
 
+    fingerprint: str
+    block_len: int
     numbers: Int[np.ndarray, " num_sequences"]
     state: DecodeState
     settings: Strategy
+    conditions: Conditions
     tokens: Int32[np.ndarray, "num_sequences time"]
     bits: Float32[np.ndarray, "num_sequences time"]
 
 
-def save_snapshot(path: Path, snapshot: Snapshot, block_len: int, fingerprint: str) -> None:
-    """Writes an .npz file.
-
-    Args:
-        path: the file.
-        snapshot: what it keeps.
-        block_len: samples of the stream's blocks.
-        fingerprint: of the model.
-    """
+def save_snapshot(path: Path, snapshot: Snapshot) -> None:
+    """Writes an .npz file."""
     state = snapshot.state
     arrays: dict[str, Any] = {
         "version": _FORMAT_VERSION,
-        "fingerprint": fingerprint,
-        "block_len": block_len,
+        "fingerprint": snapshot.fingerprint,
+        "block_len": snapshot.block_len,
         "numbers": snapshot.numbers,
         "window": state.window,
         "position": state.position,
@@ -73,10 +74,8 @@ def save_snapshot(path: Path, snapshot: Snapshot, block_len: int, fingerprint: s
         np.savez(file, **arrays)
 
 
-def load_snapshot(
-    path: Path, fingerprint: str, like: DecodeState, q_levels: int
-) -> tuple[Snapshot, int]:
-    """What `save_snapshot` wrote, and the block length.
+def load_snapshot(path: Path, fingerprint: str, like: DecodeState, q_levels: int) -> Snapshot:
+    """What `save_snapshot` wrote.
 
     Args:
         path: the file.
@@ -99,10 +98,10 @@ def load_snapshot(
     num_sequences = arrays["numbers"].size if "numbers" in arrays else 0
     kind = _description(like, q_levels, num_sequences)
     arrays = typed(kind, arrays, where, separator=": ")
-    carry = {name: jnp.asarray(arrays[f"carry/{name}"]) for name in _named(like.carry)}
+    carry = [jnp.asarray(arrays[f"carry/{name}"]) for name in _named(like.carry)]
     state = DecodeState(
         jnp.asarray(arrays["window"]),
-        carry if isinstance(like.carry, dict) else tuple(carry.values()),
+        jax.tree.unflatten(jax.tree.structure(like.carry), carry),
         _keys(where, arrays),
         jnp.asarray(arrays["position"]),
     )
@@ -112,8 +111,8 @@ def load_snapshot(
         tokens.shape == bits.shape,
         f"{where}: bits={list(bits.shape)}: must be as many as tokens, {list(tokens.shape)}",
     )
-    snapshot = Snapshot(arrays["numbers"], state, settings, tokens, bits)
-    return snapshot, int(arrays["block_len"])
+    block_len, numbers = int(arrays["block_len"]), arrays["numbers"]
+    return Snapshot(fingerprint, block_len, numbers, state, settings, (), tokens, bits)
 
 
 _Text = Annotated[str, PlainValidator(text_array)]
@@ -155,8 +154,11 @@ def _description(like: DecodeState, q_levels: int, num_sequences: int) -> Any:
 
 
 def _named(carry: Any) -> dict[str, Any]:
-    """The arrays of a carry, or of WaveNet's caches, by their names."""
-    return carry if isinstance(carry, dict) else {str(n): x for n, x in enumerate(carry)}
+    """The arrays of a carry by their paths in it."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): array
+        for path, array in jax.tree.leaves_with_path(carry)
+    }
 
 
 def _keys(where: str, arrays: Mapping[str, Any]) -> jax.Array:

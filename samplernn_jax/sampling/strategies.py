@@ -1,10 +1,14 @@
 """From logits to a token: pure functions of the logits and of one uniform random number."""
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from samplernn_jax.sampling.schedules import Points, Setting, points
 
 _MAX_LEVELS_TO_COMPARE = 512
 """Comparing all pairs of levels takes XLA on CPUs 0.015 ms for 256 of them and 0.05 ms for 512,
@@ -16,14 +20,41 @@ class Strategy(NamedTuple):
 
     Attributes:
         temperature: divides the logits, below 1 favours likely tokens; 0 takes the likeliest.
-        top_k: draw from so many of the likeliest tokens; None from all.
-        top_p: draw from the fewest likeliest tokens that have so much probability together, after
-            the temperature and among the top k; None from all.
+        top_k: the number of likeliest tokens to draw from; None for all.
+        top_p: draw from the fewest likeliest tokens that together have this probability, after
+            the temperature and among the top k; None for all.
     """
 
     temperature: Any
     top_k: Any = None
     top_p: Any = None
+
+
+def make_settings(
+    num_sequences: int, temperature: Setting, top_k: Setting | None, top_p: Setting | None
+) -> Strategy:
+    """The `Points` of each setting, as a user gives them.
+
+    Args:
+        num_sequences: how many sequences there are.
+        temperature: see `Strategy`, as for the other two.
+        top_k: see there.
+        top_p: see there.
+
+    Raises:
+        ValueError: a value breaks its rule, or there is not one for each sequence.
+    """
+
+    def checked(
+        name: str, setting: Setting | None, rule: str, holds: Callable[[float], bool]
+    ) -> Points | None:
+        return None if setting is None else points(name, setting, num_sequences, rule, holds)
+
+    return Strategy(
+        checked("temperature", temperature, "at least 0, and finite", lambda x: 0 <= x < math.inf),
+        checked("top_k", top_k, "at least 1, and finite", lambda x: 1 <= x < math.inf),
+        checked("top_p", top_p, "greater than 0 and at most 1", lambda x: 0 < x <= 1),
+    )
 
 
 def sample_token(

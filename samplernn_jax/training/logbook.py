@@ -11,7 +11,7 @@ from tqdm import tqdm
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.evaluation.baselines import baselines, bigram_counts
-from samplernn_jax.models.samplernn.module import Params
+from samplernn_jax.models.types import Params
 from samplernn_jax.plots import learning_curve
 from samplernn_jax.progress import LINE_EVERY_S
 from samplernn_jax.runs.metrics import Entry, MetricsWriter, read_metrics

@@ -19,7 +19,7 @@ from samplernn_jax.devices import Step, local_copy, replicate, rows_of_process, 
 from samplernn_jax.evaluation.validation import compile_eval_step, evaluate
 from samplernn_jax.interruption import Interrupted, Request, RunStatus, noticed
 from samplernn_jax.models.interface import init_params, initial_carry
-from samplernn_jax.models.samplernn.module import Params
+from samplernn_jax.models.types import Params
 from samplernn_jax.processes import from_first_process, is_first_process
 from samplernn_jax.runs.checkpoint import IMPORTED_STEP, Checkpoints
 from samplernn_jax.runs.workdir import Workdir

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from samplernn_jax.config import ExperimentConfig, Products
+from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.devices import (
@@ -24,7 +24,8 @@ from samplernn_jax.devices import (
     shard_rows,
 )
 from samplernn_jax.models.interface import abstract_params, init_params, initial_carry
-from samplernn_jax.models.samplernn.module import Params
+from samplernn_jax.models.options import Products
+from samplernn_jax.models.types import Params
 from samplernn_jax.training import stopping
 from samplernn_jax.training.step import init_state
 from samplernn_jax.units import clock_time, describe_bytes, describe_duration

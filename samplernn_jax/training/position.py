@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from samplernn_jax.models.samplernn.module import Carry
+from samplernn_jax.models.types import Carry
 from samplernn_jax.runs.checkpoint import Checkpoint
 from samplernn_jax.training.step import TrainState
 

@@ -1,12 +1,12 @@
-"""One training step and one evaluation step, written for one device among many.
+"""One training step, written for one device among many.
 
-Both run under a mapped axis named `AXIS` and see their device's rows only; `parallel` maps them.
-A step takes and returns two things: what is the same on all devices, and what is sharded by rows.
+It runs under a mapped axis named `AXIS` and sees its device's rows only; `devices` maps it. It
+takes and returns two things: what is the same on all devices, and what is sharded by rows.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,13 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, ModelConfig, OptimizerConfig
+from samplernn_jax.config import ArchitectureConfig, ExperimentConfig, OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.devices import AXIS, Step, map_step
-from samplernn_jax.losses import total_bits
-from samplernn_jax.models.interface import initial_carry, make_model
-from samplernn_jax.models.samplernn.module import Carry, Params, independent_logits
+from samplernn_jax.evaluation.step import SegmentBits, join_rows, segment_bits, split_rows
+from samplernn_jax.models.interface import initial_carry
+from samplernn_jax.models.types import Carry, Params
 from samplernn_jax.training.optimizer import make_optimizer
-
-T = TypeVar("T")
 
 Metrics = dict[str, Array]
 
@@ -36,7 +34,7 @@ class TrainState(NamedTuple):
         params: the parameters.
         opt_state: of the optimizer.
         average: the moving average of the parameters; None without one.
-        skipped: how many steps in a row, up to now, changed nothing as something was not finite.
+        skipped: steps in a row, up to now, that changed nothing, as something was not finite.
     """
 
     step: Array
@@ -56,34 +54,6 @@ def init_state(config: OptimizerConfig, params: Params) -> TrainState:
     average = jax.tree.map(jnp.copy, params) if config.ema_decay else None
     opt_state = make_optimizer(config).init(params)
     return TrainState(jnp.int32(0), params, opt_state, average, jnp.int32(0))
-
-
-class SegmentBits(NamedTuple):
-    """Bits of this device's unmasked targets in all.
-
-    Attributes:
-        total: of the model's predictions.
-        independent: of the top tier's independent predictions; None for a model that has none.
-    """
-
-    total: Array
-    independent: Array | None
-
-
-def segment_bits(
-    config: ArchitectureConfig, params: Params, carry: Carry, segment: Segment
-) -> tuple[SegmentBits, Carry]:
-    """The bits of a segment, and the carry for the next one."""
-    tokens, mask, reset = map(jnp.asarray, segment)
-    targets = tokens[:, config.overlap :]
-    (logits, carry), collected = make_model(config).apply(
-        {"params": params}, tokens, carry, reset, mutable=["intermediates"]
-    )
-    independent = None
-    if isinstance(config, ModelConfig) and config.independent_preds:
-        predictions = independent_logits(config, collected["intermediates"])
-        independent = total_bits(predictions, targets, mask)
-    return SegmentBits(total_bits(logits, targets, mask), independent), carry
 
 
 def gradients(
@@ -139,7 +109,7 @@ def _accumulate(
     microbatches: int,
 ) -> tuple[Params, SegmentBits, Carry]:
     """The sums over the parts of the rows, each of which starts when the one before is done."""
-    parts = _split((carry, segment), microbatches)
+    parts = split_rows((carry, segment), microbatches)
     shapes = jax.eval_shape(gradient_of_share, *jax.tree.map(lambda x: x[0], parts))
     sums = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
     sums = lax.pcast(sums, AXIS, to="varying")
@@ -149,17 +119,7 @@ def _accumulate(
         return jax.tree.map(jnp.add, sums, (grads, bits)), new_carry
 
     (grads, bits), new_carry = lax.scan(add_part, sums, parts)
-    return grads, bits, _join(new_carry)
-
-
-def _split(rows: T, num_parts: int) -> T:
-    """The rows with an axis of parts in front."""
-    return jax.tree.map(lambda x: jnp.asarray(x).reshape(num_parts, -1, *x.shape[1:]), rows)
-
-
-def _join(parts: T) -> T:
-    """The rows of all parts."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
+    return grads, bits, join_rows(new_carry)
 
 
 TrainStep = Callable[[TrainState, Carry, Segment], tuple[tuple[TrainState, Metrics], Carry]]
@@ -227,36 +187,6 @@ def repeat(train_step: TrainStep) -> TrainStep:
         return (state, metrics), carry
 
     return run
-
-
-def make_eval_step(
-    config: ArchitectureConfig, microbatches: int = 1
-) -> Callable[[Params, Carry, Segment], tuple[Metrics, Carry]]:
-    """The per-device evaluation step: (sums, carry) from (params, carry, segment).
-
-    It works on no more rows at once than a training step that has them in so many parts.
-    """
-
-    def eval_step(params: Params, carry: Carry, segment: Segment) -> tuple[Metrics, Carry]:
-        def of_part(part: tuple[Carry, Segment]) -> tuple[Metrics, Carry]:
-            carry, segment = part
-            bits, carry = segment_bits(config, params, carry, segment)
-            sums = {"total_bits": bits.total, "num_targets": jnp.sum(segment.mask)}
-            if bits.independent is not None:
-                sums["independent_bits"] = bits.independent
-            return sums, carry
-
-        num_parts = parts_of_rows(len(segment.tokens), microbatches)
-        sums, carries = lax.map(of_part, _split((carry, segment), num_parts))
-        sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
-        return lax.psum(sums, AXIS), _join(carries)
-
-    return eval_step
-
-
-def parts_of_rows(num_rows: int, at_least: int) -> int:
-    """Into how many equal parts rows are divided: the fewest that are enough, or one for each."""
-    return next(n for n in range(min(at_least, num_rows), num_rows + 1) if num_rows % n == 0)
 
 
 def map_train_step(config: ExperimentConfig, mesh: Mesh) -> Step:

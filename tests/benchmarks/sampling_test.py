@@ -3,13 +3,13 @@ import dataclasses
 import jax
 import pytest
 
-from samplernn_jax.benchmarks.sampling import measure, weight_bytes_per_sample
-from samplernn_jax.models.fold import fold
-from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, random_params
+from samplernn_jax.benchmarks.sampling import measure
+from samplernn_jax.models.interface import architecture
+from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, fold, random_params
 
 
 def num_bytes(config):
-    return weight_bytes_per_sample(fold(config, random_params(config)))
+    return architecture(config).bytes_per_sample(fold(config, random_params(config)))
 
 
 def test_the_bytes_of_the_two_best_models_are_counted_by_hand():

@@ -11,8 +11,9 @@ from samplernn_jax.data.excerpts import spread_evenly
 from samplernn_jax.data.opening import open_dataset
 from samplernn_jax.data.segments import evaluation_segments
 from samplernn_jax.devices import make_mesh, replicate
+from samplernn_jax.evaluation.step import parts_of_rows
 from samplernn_jax.evaluation.validation import compile_eval_step, evaluate
-from samplernn_jax.training.step import parts_of_rows
+from samplernn_jax.models.teacher_forcing import Rows
 from tests.tiny_models import TINY, random_params
 from tests.training.runs import RATE, make_config, make_dataset
 
@@ -81,7 +82,7 @@ def test_the_mean_of_batches_gives_every_batch_the_same_weight(split):
     counts = iter([100, 2, 0])
 
     def eval_step(params, carry, segment):
-        return {"total_bits": next(totals), "num_targets": next(counts)}, carry
+        return {"total_bits": next(totals), "num_targets": next(counts)}, Rows(carry)
 
     eval_step.lower = eval_step  # as every step has
     config = dataclasses.replace(make_config("unused"), data=DataConfig("x", batch_size=1))

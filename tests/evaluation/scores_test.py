@@ -4,6 +4,7 @@ import pytest
 
 from samplernn_jax import quantization
 from samplernn_jax.evaluation import scores
+from samplernn_jax.models import teacher_forcing
 from samplernn_jax.sampling.generator import Generator
 from tests import reference
 from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, random_params
@@ -42,17 +43,15 @@ def test_many_sequences_are_scored_a_few_at_a_time(num_devices, monkeypatch):
     audio = np.random.default_rng(0).uniform(-1, 1, (9, 30)).astype(np.float32)
     devices = jax.devices()[:num_devices]
     generator = Generator(TINY, random_params(TINY), RATE, devices=devices)
-    at_once, shapes, bits_step = generator.score(audio), [], scores._bits_step
+    at_once, shapes, run = generator.score(audio), [], teacher_forcing.run
 
-    def recorded(config, mesh):
-        def step(params, carry, tokens):
-            shapes.append(tokens.shape)
-            return bits_step(config, mesh)(params, carry, tokens)
-
-        return step
+    def recorded(step, params, carry, segments):
+        segments = list(segments)
+        shapes.extend(segment.tokens.shape for segment in segments)
+        return run(step, params, carry, segments)
 
     monkeypatch.setattr(scores, "_ROWS_AT_ONCE", 2)
-    monkeypatch.setattr(scores, "_bits_step", recorded)
+    monkeypatch.setattr(teacher_forcing, "run", recorded)
     np.testing.assert_allclose(generator.score(audio), at_once, atol=1e-5)
     assert len(set(shapes)) == 1, "one program does"
     assert shapes[0][0] <= 2 * num_devices

@@ -17,7 +17,7 @@ from samplernn_jax.data.segments import evaluation_segments
 from samplernn_jax.devices import make_mesh, replicate, shard_rows
 from samplernn_jax.evaluation.baselines import baselines, bigram_counts
 from samplernn_jax.evaluation.validation import compile_eval_step
-from samplernn_jax.models.samplernn.module import initial_carry
+from samplernn_jax.models.interface import initial_carry
 from samplernn_jax.runs.checkpoint import restore_params
 from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import Workdir
@@ -102,7 +102,8 @@ def bits_of_first_segments(path, config, step, count):
     eval_step, bits, targets = compile_eval_step(config, mesh), 0.0, 0
     with contextlib.closing(segments):
         for segment in itertools.islice(segments, count):
-            sums, carry = eval_step(replicate(mesh, params), carry, shard_rows(mesh, segment))
+            sums, rows = eval_step(replicate(mesh, params), carry, shard_rows(mesh, segment))
+            carry = rows.carry
             bits, targets = bits + float(sums["total_bits"]), targets + int(sums["num_targets"])
     return bits / targets
 

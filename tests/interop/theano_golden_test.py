@@ -17,11 +17,10 @@ from samplernn_jax.config import ModelConfig, OptimizerConfig, WaveNetConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.devices import make_mesh, map_step
 from samplernn_jax.interop import theano
-from samplernn_jax.models.fold import fold
-from samplernn_jax.models.interface import init_params, initial_carry, make_model
-from samplernn_jax.models.samplernn.module import independent_logits
+from samplernn_jax.models.interface import architecture, init_params, initial_carry
 from samplernn_jax.quantization import encode
-from samplernn_jax.sampling.engines.scan import decode, start
+from samplernn_jax.sampling.engines.interface import first_state
+from samplernn_jax.sampling.engines.scan import decode
 from samplernn_jax.training.step import init_state, make_train_step
 from tests.tiny_models import apply
 
@@ -174,14 +173,12 @@ def test_gradients_of_the_cost(golden):
 def test_independent_predictions_and_their_gradients(golden):
     if not golden.has_independent_preds:
         pytest.skip("only three_tier.py has them")
-    model, carry = make_model(golden.config), None
+    model, carry = architecture(golden.config), None
 
     @jax.jit
     def predict(params, sequences, carry):
-        (_, carry), collected = model.apply(
-            {"params": params}, sequences, carry, mutable=["intermediates"]
-        )
-        return independent_logits(golden.config, collected["intermediates"]), carry
+        predictions = model.apply(params, sequences, carry)
+        return predictions.independent, predictions.carry
 
     for number, sequences in enumerate(golden.sequences):
         logits, carry = predict(golden.params, sequences, carry)
@@ -226,10 +223,10 @@ def test_the_sampler_computes_the_originals_logits(golden):
 
     @jax.jit
     def run(folded, context, forced):
-        state = start(config, golden.params, context, jnp.zeros(len(context)))
-        return decode(folded, state, forced, choose=lambda logits, token: (token, logits))
+        state = first_state(config, golden.params, context, jnp.zeros(len(context)))
+        return decode(config, folded, state, forced, choose=lambda logits, token: (token, logits))
 
-    _, _, logits = run(fold(config, golden.params), samples[:, :first], forced)
+    _, _, logits = run(architecture(config).fold(golden.params), samples[:, :first], forced)
     expected = golden["gen/logits"][:, first : first + num_samples]
     scale = max(1.0, np.abs(expected).max() / 10)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * scale)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samplernn_jax.models.fold import fold
-from samplernn_jax.sampling.engines.scan import decode, start
-from tests.tiny_models import GRID, TINY, TINY_WAVENET, apply, random_params, random_tokens
+from samplernn_jax.sampling.engines.interface import first_state
+from samplernn_jax.sampling.engines.scan import decode
+from tests.tiny_models import GRID, TINY, TINY_WAVENET, apply, fold, random_params, random_tokens
 
 # A model without any of the options, and then what each of them adds to fold.
 BARE = dataclasses.replace(TINY, frame_sizes=(4,), emb_size=0, weight_norm=False)
@@ -55,8 +55,8 @@ def test_folding_changes_no_logit(config, precision, tolerance):
 
 def folded_logits(config, params, tokens):
     """Through the decode loop, which runs folded weights and nothing else."""
-    state = start(config, params, tokens[:, : config.overlap], jnp.zeros(len(tokens)))
-    run = jax.jit(lambda *args: decode(*args, choose=lambda logits, token: (token, logits)))
+    state = first_state(config, params, tokens[:, : config.overlap], jnp.zeros(len(tokens)))
+    run = jax.jit(lambda *args: decode(config, *args, choose=lambda logits, token: (token, logits)))
     return run(fold(config, params), state, tokens[:, config.overlap :])[2]
 
 

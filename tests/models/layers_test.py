@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samplernn_jax.config import Products
 from samplernn_jax.models.layers import matmul
+from samplernn_jax.models.options import Products
 from tests.tiny_models import GRID, apply, random_params, random_tokens
 
 

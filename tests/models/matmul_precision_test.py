@@ -14,16 +14,17 @@ from samplernn_jax.config import OptimizerConfig, WaveNetConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.devices import make_mesh, map_step
 from samplernn_jax.evaluation import scores
-from samplernn_jax.models.fold import fold
+from samplernn_jax.evaluation.step import make_eval_step
 from samplernn_jax.models.interface import initial_carry
+from samplernn_jax.models.teacher_forcing import Inputs, forcing_step
 from samplernn_jax.sampling import priming
-from samplernn_jax.sampling.engines.scan import start
+from samplernn_jax.sampling.engines.interface import first_state
+from samplernn_jax.sampling.engines.scan import block_step
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
-from samplernn_jax.sampling.stream import _block_step
-from samplernn_jax.training.step import init_state, make_eval_step, make_train_step
+from samplernn_jax.training.step import init_state, make_train_step
 from tests.lowered import lowered, product_types, products
-from tests.tiny_models import GRID, TINY_WAVENET, VARIANTS, random_params, random_tokens
+from tests.tiny_models import GRID, TINY_WAVENET, VARIANTS, fold, random_params, random_tokens
 
 MODELS = {**VARIANTS, "independent": GRID["independent"], "wavenet": TINY_WAVENET}
 OPTIMIZER = OptimizerConfig()
@@ -55,7 +56,8 @@ def evaluation(config):
 
 def scoring(config):
     params, carry, segment = inputs(config)
-    return lowered(scores._bits_step(config, mesh()), params, carry, segment.tokens)
+    step = forcing_step(config, mesh(), scores._bits_of_targets)
+    return lowered(step, params, carry, Inputs(segment.tokens))
 
 
 def prompting(config):
@@ -64,8 +66,8 @@ def prompting(config):
     if isinstance(config, WaveNetConfig):
         context = segment.tokens[:, : config.overlap]
         return lowered(priming._start_step(config, mesh(), False), params, context, keys)
-    rows = segment.tokens, segment.reset
-    return lowered(priming._prompt_step(config, mesh()), params, carry, rows)
+    rows = Inputs(segment.tokens, segment.reset)
+    return lowered(forcing_step(config, mesh(), priming._nothing), params, carry, rows)
 
 
 def sampling(config):
@@ -73,9 +75,9 @@ def sampling(config):
     context = jnp.full((2, config.overlap), config.q_zero, jnp.int32)
     keys = jax.random.split(jax.random.key(0), 2)
     points = Points(jnp.zeros((2, 1)), jnp.ones((2, 1)))
-    step = _block_step(mesh(), 2, 16_000, config.matmul_precision)
-    state = start(config, params, context, keys)
-    return lowered(step, fold(config, params), state, Strategy(points))
+    step = block_step(config, mesh(), 2, 16_000)
+    state = first_state(config, params, context, keys)
+    return lowered(step, fold(config, params), state, (Strategy(points), ()))
 
 
 PROGRAMS = [training, evaluation, scoring, prompting, sampling]

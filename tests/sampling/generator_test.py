@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from samplernn_jax import quantization
+from samplernn_jax.devices import mesh_of_rows
+from samplernn_jax.models.interface import architecture
+from samplernn_jax.sampling.engines.scan import block_step
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.sampling.schedules import Schedule
-from samplernn_jax.sizes import state_size
 from tests.tiny_models import TINY, TINY_WAVENET, VARIANTS, apply, random_params
 
 RATE = 100
@@ -162,7 +164,7 @@ def test_sequences_that_do_not_fit_are_counted_with_prompts_and_in_this_process(
     generator, monkeypatch
 ):
     """The memory is what two sequences of 10 s take."""
-    in_all = 4 * 2 * (3 * 10 * RATE + state_size(TINY))
+    in_all = 4 * 2 * (3 * 10 * RATE + architecture(TINY).state_size)
     limit = -(-in_all // len(jax.devices()))
     monkeypatch.setattr("samplernn_jax.sampling.generator.memory_of_device", lambda mesh: limit)
     prompts = [np.full(9, 0.5)] * 3
@@ -237,7 +239,8 @@ def test_many_blocks_are_decoded_by_one_program_in_constant_memory(generator):
     stream = generator.stream(key(), 1, 100.0)
     for _ in range(60):
         next(stream)
-    programs, arrays = stream._step._cache_size(), len(jax.live_arrays())
+    step = block_step(TINY, mesh_of_rows(1, jax.devices()), 100 * RATE // 4, RATE)
+    programs, arrays = step._cache_size(), len(jax.live_arrays())
     gc.collect()
     tracemalloc.start()
     for _ in range(150):
@@ -247,4 +250,4 @@ def test_many_blocks_are_decoded_by_one_program_in_constant_memory(generator):
     tracemalloc.stop()
     assert after < 300_000
     assert len(jax.live_arrays()) <= arrays
-    assert stream._step._cache_size() == programs
+    assert step._cache_size() == programs

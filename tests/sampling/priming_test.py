@@ -5,7 +5,8 @@ import pytest
 import soundfile
 
 from samplernn_jax import quantization
-from samplernn_jax.devices import make_mesh, replicate, shard_rows
+from samplernn_jax.devices import make_mesh, replicate
+from samplernn_jax.models import teacher_forcing
 from samplernn_jax.sampling import priming
 from samplernn_jax.sampling.priming import Prompt, hear, initial_state
 from tests.encoded import encode
@@ -20,7 +21,7 @@ def mesh():
 
 
 def state_after(config, mesh, prompts, **options):
-    keys = shard_rows(mesh, jax.random.split(jax.random.key(0), len(prompts) or 4))
+    keys = jax.random.split(jax.random.key(0), len(prompts) or 4)
     params = replicate(mesh, random_params(config))
     prompts = [np.asarray(prompt, np.int32) for prompt in prompts]
     return initial_state(config, params, mesh, keys, prompts, **options)
@@ -35,7 +36,6 @@ def random_prompts(config, lengths):
 def test_every_prompt_leads_to_the_state_that_teacher_forcing_does(config, mesh, monkeypatch):
     """Prompts of any length side by side, in several chunks."""
     monkeypatch.setattr(priming, "_CHUNK_SAMPLES", 12)
-    priming._prompt_step.cache_clear()
     prompts = random_prompts(config, [1, 3, 4, 12, 13, 50])
     state = state_after(config, mesh, prompts)
     for row, prompt in enumerate(prompts):
@@ -49,17 +49,15 @@ def test_every_prompt_leads_to_the_state_that_teacher_forcing_does(config, mesh,
 
 def test_of_many_prompts_shorter_chunks_are_in_memory(mesh, monkeypatch):
     prompts = random_prompts(TINY, [50, 8, 3, 50, 1, 20])
-    expected, shapes, prompt_step = state_after(TINY, mesh, prompts), [], priming._prompt_step
+    expected, shapes, run = state_after(TINY, mesh, prompts), [], teacher_forcing.run
 
-    def recorded(config, mesh):
-        def step(params, carry, rows):
-            shapes.append(rows[0].shape)
-            return prompt_step(config, mesh)(params, carry, rows)
-
-        return step
+    def recorded(step, params, carry, segments):
+        segments = list(segments)
+        shapes.extend(segment.tokens.shape for segment in segments)
+        return run(step, params, carry, segments)
 
     monkeypatch.setattr(priming, "_CHUNK_SAMPLES_OF_ALL", 80)
-    monkeypatch.setattr(priming, "_prompt_step", recorded)
+    monkeypatch.setattr(teacher_forcing, "run", recorded)
     state = state_after(TINY, mesh, prompts)
     per_device = {rows // mesh.size * (time - TINY.overlap) for rows, time in shapes}
     assert len(per_device) == 1

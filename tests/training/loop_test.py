@@ -17,7 +17,7 @@ from samplernn_jax.config import DataConfig, ModelConfig, OptimizerConfig, Paral
 from samplernn_jax.devices import make_mesh, replicate, shard_rows
 from samplernn_jax.evaluation.validation import Evaluation
 from samplernn_jax.interruption import Interrupted
-from samplernn_jax.models.samplernn.module import initial_carry
+from samplernn_jax.models.interface import initial_carry
 from samplernn_jax.runs.checkpoint import Checkpoints, restore_params
 from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import Workdir

@@ -1,18 +1,16 @@
 """The tier stack (paper section 2): frame-level RNNs above a sample-level MLP.
 
-Tier K reads the longest frames and hands one conditioning vector per frame of the tier below
-down; tier 2 hands one per sample to tier 1, which predicts the sample. Reading from the top:
+Tier K reads the longest frames and hands down one vector per frame of the tier below; tier 2
+hands down one per sample to tier 1, which predicts the sample. Reading from the top:
 
     tokens [batch, overlap + seq_len]
       tier_K  FrameLevelRNN    frame -> RNN -> vectors for the frames of tier K-1
       ...
-      tier_2  FrameLevelRNN    InputExpand(frame) + conditioning -> RNN -> vectors for the samples
-      tier_1  SampleLevelMLP   embedding(last frame_size tokens) + conditioning -> logits
+      tier_2  FrameLevelRNN    InputExpand(frame) + from_above -> RNN -> vectors for the samples
+      tier_1  SampleLevelMLP   embedding(last frame_size tokens) + from_above -> logits
 
 With one tier only, the paper's RNN baseline, `SampleLevelRNN` predicts samples from samples.
 """
-
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,15 +18,11 @@ import jax.numpy as jnp
 from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
-from samplernn_jax.config import ModelConfig
 from samplernn_jax.models.layers import Linear, Weight, default_init, he_init, matmul
-from samplernn_jax.models.rnn import RNN_TYPES, Restarts, StackedRNN
-from samplernn_jax.models.tables import add_rows, look_up
-
-Params = dict[str, Any]
-
-Carry = dict[str, Array]
-"""The RNN states that go from a segment to the next: tier name -> [batch, n_rnn, state]."""
+from samplernn_jax.models.samplernn.config import ModelConfig
+from samplernn_jax.models.samplernn.rnn import RNN_TYPES, Restarts, StackedRNN
+from samplernn_jax.models.samplernn.tables import add_rows, look_up
+from samplernn_jax.models.types import Carry, Conditions, Params
 
 
 def frame_values(tokens: Int[Array, "*shape"], q_levels: int) -> Float[Array, "*shape"]:
@@ -87,11 +81,16 @@ class SampleLevelMLP(nn.Module):
     def __call__(
         self,
         tokens: Int[Array, "batch window"],
-        conditioning: Float[Array, "batch time dim"],
+        from_above: Float[Array, "batch time dim"],
     ) -> Float[Array, "batch time q_levels"]:
-        """Logits of the sample that follows each window of `frame_size` tokens."""
+        """Logits of the sample that follows each window of `frame_size` tokens.
+
+        Args:
+            tokens: of all windows, each of which begins one token after the one before.
+            from_above: what tier 2 hands down for each sample.
+        """
         cfg = self.config
-        x = add_rows(conditioning, self._tables(), tokens)
+        x = add_rows(from_above, self._tables(), tokens)
         # No activation between L1 and L2: so it is in the original.
         x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_2")(x))
         x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_3")(x))
@@ -140,7 +139,7 @@ class SampleLevelRNN(nn.Module):
 
 
 class FrameLevelRNN(nn.Module):
-    """A tier above the first: an RNN over frames that conditions the tier below.
+    """A tier above the first: an RNN over frames that hands vectors to the tier below.
 
     Attributes:
         config: of the whole model.
@@ -154,7 +153,7 @@ class FrameLevelRNN(nn.Module):
     def __call__(
         self,
         frames: Float[Array, "batch frames frame_size"],
-        conditioning: Float[Array, "batch frames dim"] | None,
+        from_above: Float[Array, "batch frames dim"] | None,
         carry: Float[Array, "batch n_rnn state"] | None,
         reset: Bool[Array, "batch frames"] | None,
     ) -> tuple[Float[Array, "batch outputs dim"], Float[Array, "batch n_rnn state"]]:
@@ -162,21 +161,22 @@ class FrameLevelRNN(nn.Module):
 
         Args:
             frames: see `frame_values`.
-            conditioning: from the tier above; None in the top tier, whose RNN reads the raw frame.
+            from_above: what the tier above hands down; None in the top tier, whose RNN reads the
+                raw frame.
             carry: states before the first frame; None for h0.
             reset: frames before which the states become h0.
 
         Returns:
-            The conditioning of the tier below, and the states after the last frame.
+            What it hands to the tier below, and the states after the last frame.
         """
         cfg = self.config
         inputs = frames
-        if conditioning is not None:
+        if from_above is not None:
             expand = _linear(cfg, cfg.dim, he_init, "input_expand")
-            inputs = expand(frames) + conditioning
+            inputs = expand(frames) + from_above
         batch, _, frame_size = frames.shape
         states, carry = _run_rnn(self, cfg, inputs, carry, reset)
-        if cfg.independent_preds and conditioning is None:
+        if cfg.independent_preds and from_above is None:
             size = frame_size * cfg.q_levels
             head = _linear(cfg, size, he_init, "independent_preds")
             self.sow(
@@ -205,6 +205,7 @@ class SampleRNN(nn.Module):
         tokens: Int[Array, "batch time"],
         carry: Carry | None = None,
         reset: Bool[Array, " batch"] | Bool[Array, "batch frames"] | None = None,
+        conditions: Conditions = (),
     ) -> tuple[Float[Array, "batch targets q_levels"], Carry]:
         """Predicts every token of a segment from all before it.
 
@@ -214,6 +215,7 @@ class SampleRNN(nn.Module):
             carry: states returned for the segment before; None starts every row at h0.
             reset: rows that start a new clip, so at h0, or for each row the frames of the top
                 tier at which a new clip starts inside the segment; None continues every row.
+            conditions: what each row is conditioned on; no tier reads it yet.
 
         Returns:
             The logits of each target, and the carry for the next segment.
@@ -222,6 +224,7 @@ class SampleRNN(nn.Module):
             ValueError: the number of targets is not a multiple of the top frame size, or `reset`
                 is for another number of frames.
         """
+        del conditions
         cfg = self.config
         overlap = cfg.overlap
         seq_len = tokens.shape[1] - overlap
@@ -241,17 +244,17 @@ class SampleRNN(nn.Module):
             tier_1 = SampleLevelRNN(cfg, name="tier_1")
             logits, state = tier_1(tokens[:, :-1], carry.get("tier_1"), reset)
             return logits, {"tier_1": state}
-        new_carry, conditioning = {}, None
+        new_carry, from_above = {}, None
         for tier in range(len(cfg.frame_sizes) + 1, 1, -1):
             name, size = f"tier_{tier}", cfg.frame_sizes[tier - 2]
-            # The last frame only conditions samples after the segment: the next one reads it.
+            # The last frame only matters to samples after the segment: the next one reads it.
             frames = frame_values(tokens[:, overlap - size : -size], cfg.q_levels)
             frames = frames.reshape(frames.shape[0], -1, size)
-            conditioning, new_carry[name] = FrameLevelRNN(cfg, tier_ratio(cfg, tier), name=name)(
-                frames, conditioning, carry.get(name), _spread(reset, frames.shape[1])
+            from_above, new_carry[name] = FrameLevelRNN(cfg, tier_ratio(cfg, tier), name=name)(
+                frames, from_above, carry.get(name), _spread(reset, frames.shape[1])
             )
         windows = tokens[:, overlap - cfg.frame_sizes[0] : -1]
-        return SampleLevelMLP(cfg, name="tier_1")(windows, conditioning), new_carry
+        return SampleLevelMLP(cfg, name="tier_1")(windows, from_above), new_carry
 
 
 def _spread(
@@ -265,15 +268,20 @@ def _spread(
 
 
 def tier_ratio(config: ModelConfig, tier: int) -> int:
-    """How many frames of the tier below (samples, below tier 2) a frame of `tier` spans."""
+    """Frames of the tier below (samples, below tier 2) in a frame of `tier`."""
     sizes = (1, *config.frame_sizes)
     return sizes[tier - 1] // sizes[tier - 2]
 
 
+def tiers_with_rnn(config: ModelConfig) -> list[str]:
+    """The names of the tiers that have states, from the bottom up."""
+    numbers = range(2, len(config.frame_sizes) + 2) if config.frame_sizes else (1,)
+    return [f"tier_{number}" for number in numbers]
+
+
 def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
     """The states h0 of every tier that has an RNN, for a batch."""
-    numbers = range(2, len(config.frame_sizes) + 2) if config.frame_sizes else (1,)
-    h0 = {f"tier_{number}": params[f"tier_{number}"]["h0"] for number in numbers}
+    h0 = {tier: params[tier]["h0"] for tier in tiers_with_rnn(config)}
     return {tier: jnp.broadcast_to(state, (batch_size, *state.shape)) for tier, state in h0.items()}
 
 

@@ -21,8 +21,10 @@ import numpy as np
 from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
-from samplernn_jax.config import Products, WaveNetConfig
 from samplernn_jax.models.layers import Linear
+from samplernn_jax.models.options import Products
+from samplernn_jax.models.types import Conditions
+from samplernn_jax.models.wavenet.config import WaveNetConfig
 
 Caches = tuple[Array, ...]
 """The latest inputs of every layer, [batch, dilation + 1, channels], for sampling.
@@ -103,6 +105,7 @@ class WaveNet(nn.Module):
         tokens: Int[Array, "batch time"],
         carry: dict | None = None,
         reset: Bool[Array, " batch"] | Bool[Array, "batch frames"] | None = None,
+        conditions: Conditions = (),
     ) -> tuple[Float[Array, "batch targets q_levels"], dict]:
         """Predicts every token of a segment from the `config.overlap` tokens before it.
 
@@ -110,6 +113,7 @@ class WaveNet(nn.Module):
             tokens: int32 tokens. The first `config.overlap` are context, the rest are targets.
             carry: takes part in no computation, as there is no state but the overlap.
             reset: likewise; a new clip is one whose overlap is silent.
+            conditions: what each row is conditioned on; no layer reads it yet.
 
         Returns:
             The logits of each target, and {}.
@@ -117,7 +121,7 @@ class WaveNet(nn.Module):
         Raises:
             ValueError: there is no target.
         """
-        del carry, reset
+        del carry, reset, conditions
         if tokens.shape[1] <= self.config.overlap:
             raise ValueError(
                 f"tokens has {tokens.shape[1]} time steps: must be {self.config.overlap} of "

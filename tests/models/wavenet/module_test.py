@@ -7,10 +7,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from samplernn_jax.config import WaveNetConfig
-from samplernn_jax.models.fold import fold
-from samplernn_jax.sampling.engines.scan import decode, start
+from samplernn_jax.sampling.engines.interface import first_state
+from samplernn_jax.sampling.engines.scan import decode
 from tests import reference
-from tests.tiny_models import TINY_WAVENET, apply, init, random_params, random_tokens
+from tests.tiny_models import TINY_WAVENET, apply, fold, init, random_params, random_tokens
 
 CONFIGS = {
     "relu": TINY_WAVENET,
@@ -56,12 +56,12 @@ def test_with_caches_step_by_step_equals_teacher_forcing(config):
 
     @jax.jit
     def run(folded, state, forced):
-        return decode(folded, state, forced, choose=lambda logits, token: (token, logits))
+        return decode(config, folded, state, forced, choose=lambda logits, token: (token, logits))
 
-    state = start(config, params, tokens[:, : config.overlap], jnp.zeros(3))
+    state = first_state(config, params, tokens[:, : config.overlap], jnp.zeros(3))
     # In two blocks, to see that the state carries everything.
     state, _, first = run(folded, state, forced[:, :17])
-    prompted = start(config, params, tokens[:, 17 : config.overlap + 17], state.keys)
+    prompted = first_state(config, params, tokens[:, 17 : config.overlap + 17], state.keys)
     state, _, last = run(folded, state, forced[:, 17:])
     np.testing.assert_allclose(run(folded, prompted, forced[:, 17:])[2], last, atol=1e-4)
     logits = jnp.concatenate([first, last], axis=1)
@@ -73,13 +73,13 @@ def test_a_step_updates_its_caches_in_place():
     """So its cost is that of the layers, whatever their dilations: no step copies a cache."""
     config = WaveNetConfig(num_blocks=1, layers_per_block=8, dim=4, q_levels=16)
     params, tokens = random_params(config), random_tokens(config, batch=1, num_frames=0)
-    state = start(config, params, tokens, jnp.zeros(1))
+    state = first_state(config, params, tokens, jnp.zeros(1))
     largest = "f32[129,4,1]"
     assert state.carry[7].shape == (1, 129, 4)
 
     def run(folded, state):
         forced = jnp.zeros((1, 100), jnp.int32)
-        return decode(folded, state, forced, choose=lambda logits, token: (token, None))[0]
+        return decode(config, folded, state, forced, choose=lambda logits, token: (token, None))[0]
 
     folded = fold(config, params)
     compiled = jax.jit(run, donate_argnums=1).lower(folded, state).compile().as_text()

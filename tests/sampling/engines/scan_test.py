@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samplernn_jax.models.fold import fold
-from samplernn_jax.sampling.engines.scan import decode, start
+from samplernn_jax.sampling.engines.interface import first_state
+from samplernn_jax.sampling.engines.scan import decode
 from samplernn_jax.sampling.strategies import Strategy, sample_token
-from tests.tiny_models import GRID, VARIANTS, apply, random_params, random_tokens
+from tests.tiny_models import GRID, VARIANTS, apply, fold, random_params, random_tokens
 
 SAMPLED = {
     **VARIANTS,
@@ -21,12 +21,12 @@ def test_step_by_step_equals_teacher_forcing(config):
     params, tokens = random_params(config), random_tokens(config, batch=3, num_frames=5)
     expected, expected_carry = apply(config, params, tokens)
     overlap, some = config.overlap, 2 * config.top_frame_size
-    state = start(config, params, tokens[:, :overlap], jnp.zeros(3))
+    state = first_state(config, params, tokens[:, :overlap], jnp.zeros(3))
     folded, forced = fold(config, params), tokens[:, overlap:]
 
     @jax.jit
     def run(folded, state, forced):
-        return decode(folded, state, forced, choose=lambda logits, token: (token, logits))
+        return decode(config, folded, state, forced, choose=lambda logits, token: (token, logits))
 
     # In two blocks, to see that the state carries everything.
     state, first_tokens, first_logits = run(folded, state, forced[:, :some])
@@ -48,13 +48,13 @@ def test_in_float64_the_sampled_tokens_equal_teacher_forcing_to_the_last_one():
         params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), random_params(config))
         folded = fold(config, params)
         tokens = jnp.full((2, config.overlap), config.q_zero, jnp.int32)
-        state = start(config, params, tokens, jnp.zeros(2))
+        state = first_state(config, params, tokens, jnp.zeros(2))
         uniform = jax.random.uniform(jax.random.key(0), (2, 20 * config.overlap))
 
         def choose(logits, uniform):
             return sample_token(logits, uniform, Strategy(jnp.ones(len(logits)))), None
 
-        run = jax.jit(lambda state: decode(folded, state, uniform, choose))
+        run = jax.jit(lambda state: decode(config, folded, state, uniform, choose))
         _, generated, _ = run(state)
         logits, _ = apply(config, params, jnp.concatenate([tokens, generated], axis=1))
         assert logits.dtype == jnp.float64
@@ -68,8 +68,8 @@ def test_a_block_may_be_a_single_frame():
     config = VARIANTS["3tier"]
     params, tokens = random_params(config), random_tokens(config, batch=3, num_frames=4)
     folded, size = fold(config, params), config.top_frame_size
-    state = start(config, params, tokens[:, : config.overlap], jnp.zeros(3))
-    run = jax.jit(lambda *args: decode(*args, choose=lambda logits, token: (token, logits)))
+    state = first_state(config, params, tokens[:, : config.overlap], jnp.zeros(3))
+    run = jax.jit(lambda *args: decode(config, *args, choose=lambda logits, token: (token, logits)))
     logits = []
     for first in range(config.overlap, tokens.shape[1], size):
         state, _, of_frame = run(folded, state, tokens[:, first : first + size])

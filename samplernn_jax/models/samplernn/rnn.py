@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flax.linen.initializers import orthogonal as orthogonal_init
 from jaxtyping import Array, Bool, Float
 
-from samplernn_jax.config import Products
 from samplernn_jax.models.layers import Linear, Weight, default_init, he_init, matmul
+from samplernn_jax.models.options import Products
 
 
 class GRUWeights(NamedTuple):

@@ -10,7 +10,7 @@ from samplernn_jax.config import OptimizerConfig
 from samplernn_jax.data.segments import Segment
 from samplernn_jax.devices import make_mesh, map_step
 from samplernn_jax.models.interface import initial_carry
-from samplernn_jax.models.tables import (
+from samplernn_jax.models.samplernn.tables import (
     add_rows,
     look_up,
     sums_by_addition,
