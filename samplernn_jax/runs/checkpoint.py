@@ -177,10 +177,18 @@ class Checkpoints:
 
 
 def save_imported(workdir: Workdir, params: Any) -> None:
-    """Saves the parameters of an imported model, for evaluation, sampling and further training."""
-    with OrbaxFolder(workdir.checkpoints) as saved:
-        saved.save(IMPORTED_STEP, {"params": params})
-    write_checksums(workdir.checkpoint(IMPORTED_STEP))
+    """Saves the parameters of an imported model, for evaluation, sampling and further training.
+
+    Raises:
+        ValueError: they cannot be written.
+    """
+    folder = workdir.checkpoint(IMPORTED_STEP)
+    try:
+        with OrbaxFolder(workdir.checkpoints) as saved:
+            saved.save(IMPORTED_STEP, {"params": params})
+        write_checksums(folder)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder}: cannot be written ({error})") from error
 
 
 def restore_params(

@@ -186,6 +186,22 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_others_intact(tmp_path, monk
         assert_is(params_of(tmp_path, step), step)
 
 
+def test_a_failed_write_is_one_sentence(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("NOT_FOUND: Error writing [os_error_code='28'] many paths")
+
+    save(tmp_path, 1)
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", fail)
+    reason = r"cannot be written \(No space left on device\)"
+    with (
+        Checkpoints(Workdir(tmp_path), CONFIG) as checkpoints,
+        pytest.raises(ValueError, match=rf"checkpoints/2: {reason}; the checkpoints before it are"),
+    ):
+        checkpoints.save(2, make_checkpoint(2))
+    with pytest.raises(ValueError, match=rf"checkpoints/0: {reason}$"):
+        save_imported(Workdir(tmp_path), random_params(TINY))
+
+
 def test_processes_that_see_other_checkpoints_are_refused(tmp_path, monkeypatch):
     save(tmp_path, 1, 2)
     monkeypatch.setattr(checkpoint, "text_from_first_process", lambda _: "[1, 2, 3]")

@@ -449,7 +449,7 @@ def test_a_full_disk_is_one_sentence(data_path, tmp_path, monkeypatch):
 def test_a_disk_without_room_for_a_checkpoint_is_told_before_anything_is_trained(
     data_path, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("samplernn_jax.training.loop.free_bytes", lambda _: 3 * 4 * 1640 - 1)
+    monkeypatch.setattr("samplernn_jax.training.disk.free_bytes", lambda _: 3 * 4 * 1640 - 1)
     monkeypatch.setattr("samplernn_jax.training.run.check_size", lambda *_, **__: "")
     with pytest.raises(ValueError, match=r"run: must have room for a checkpoint, .* 19 KiB"):
         train(make_config(data_path), tmp_path / "run", lambda _: None)
