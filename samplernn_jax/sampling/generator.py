@@ -106,13 +106,13 @@ class Generator:
     ) -> Audio:
         """Generates sequences of a given length.
 
-        The same key gives the same audio. Sequence i draws the same noise however many there are,
-        and whatever devices work on them.
+        The same key gives the same audio. Sequence i draws the same noise for any number of
+        sequences and on any devices.
 
         Args:
             key: a PRNG key from `jax.random.key`.
-            num_sequences: how many; a multiple of the prompts, of which each is continued as
-                often. None for one, or one for each prompt.
+            num_sequences: a multiple of the number of prompts, which are continued equally often.
+                None for one, or one for each prompt.
             duration_s: length of each, in seconds.
             temperature: divides the logits; 0 always takes the likeliest token. As `top_k` and
                 `top_p` a number, a `Schedule`, or a sequence of them, one for each sequence.
