@@ -99,8 +99,8 @@ class OptimizerConfig:
             no such limit.
         clip_norm: the whole gradient is scaled down to this norm, after `clip_value`; 0 for no
             such limit.
-        ema_decay: keep a moving average of the parameters with this decay, such as 0.999, and
-            evaluate and sample from it; 0 for none.
+        ema_decay: keep a moving average of the parameters, of which so much stays at each step,
+            such as 0.999, and evaluate and sample from it; 0 for none.
         independent_preds_weight: weight of the bits per sample of the independent predictions in
             what is minimised; above 0 it needs model.independent_preds.
     """
@@ -143,20 +143,20 @@ class TrainConfig:
 
     Attributes:
         num_steps: steps in all; one step is one segment of every row.
-        num_epochs: stop after this number of passes over the training split, if that is earlier;
-            counted without the padding between clips, which takes a little longer. 0 for no limit.
-        max_hours: stop when the command has run for this time, such as the limit of a batch job;
-            what is done is saved, and the same command goes on. 0 for no limit.
-        patience: stop after this number of validations in a row that were no better than the
-            best. 0 for no limit.
+        num_epochs: stop after so many passes over the training split, if that is earlier; counted
+            without the padding between clips, which takes a little longer. 0 for no such limit.
+        max_hours: stop when the command has run for so long, such as a job may; what is done is
+            saved, and the same command goes on. 0 for no such limit.
+        patience: stop after so many validations in a row that were no better than the best; 0
+            for no such limit.
         log_every: steps between entries of the metrics log.
         valid_every: steps between validations; each one also saves a checkpoint.
-        valid_s: seconds of held-out audio to validate on, in excerpts from all over the split that
-            do not depend on the batch; 0 for the whole split.
-        keep_latest: number of the latest checkpoints to keep.
-        keep_best: number of the best checkpoints to keep, by validation bits.
-        max_skipped: a step whose bits or gradients are not finite changes nothing; the run stops
-            after this number of them in a row.
+        valid_s: validate on so many seconds of held-out audio in all, in excerpts from all over
+            the split, the same whatever the batch; 0 means the whole split.
+        keep_latest: how many of the latest checkpoints are kept.
+        keep_best: how many of the best checkpoints by validation bits are kept.
+        max_skipped: a step whose bits or gradients are not finite changes nothing; after so many
+            of them in a row the run stops.
     """
 
     num_steps: int = 100_000
@@ -185,7 +185,7 @@ class SampleConfig:
     Attributes:
         every: steps between generated audio files, a multiple of valid_every; 0 means only at
             the end.
-        num_sequences: number of sequences.
+        num_sequences: how many sequences.
         duration_s: length of each, in seconds.
         temperature: divides the logits; 0 always takes the likeliest token.
     """
@@ -206,10 +206,10 @@ class ParallelConfig:
 
     Attributes:
         map: "shard_map" or "pmap"; both compute the same.
-        microbatches: parts of a device's rows that are worked on one after the other; their
-            gradients add up to the same, and they take less memory.
-        steps_per_call: steps that are handed to the devices at once; for small models, whose
-            steps take less time than handing them over.
+        microbatches: the rows of a device are worked on in so many parts, one after the other,
+            whose gradients add up to the same; takes less memory.
+        steps_per_call: so many steps are handed to the devices at once; for small models, whose
+            steps are shorter than handing them over takes.
     """
 
     map: str = "shard_map"
