@@ -14,7 +14,7 @@ def bytes_at_once(config: ExperimentConfig, rows: int, copies: int) -> int:
 
     Args:
         config: of the model and the data.
-        rows: how many.
+        rows: number of rows.
         copies: of the parameters; a training step has their gradients and Adam's two moments too.
     """
     data, model = config.data, config.model
@@ -80,7 +80,7 @@ def check_generation(
 
     Args:
         config: of the model.
-        num_sequences: how many.
+        num_sequences: number of sequences.
         num_samples: of each, with its tokens and its bits.
         limit_bytes: what there is; None where that is not known.
         name: what the user calls the number of sequences.

@@ -12,7 +12,7 @@ from jaxtyping import Int32, Int64
 
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.data.dataset import Split
-from samplernn_jax.data.segments import schedule
+from samplernn_jax.data.segments import assign_clips
 
 _EXCERPT_S = 2.0
 """Long enough that the silence in front of an excerpt hardly counts, and short enough that a minute
@@ -81,7 +81,7 @@ def first_segments(split: Split, config: ExperimentConfig, count: int) -> Split:
     It is the first segments of every row: the beginnings of the longest clips, one for each row.
     """
     model, data = config.model, config.data
-    segments = schedule(
+    segments = assign_clips(
         split.lengths,
         data.batch_size,
         data.seq_len,

@@ -1,11 +1,11 @@
 """Clips -> segments: the data order, a pure function of (clip lengths, seed, step).
 
-Every row of the batch is a stream of clips, one after the other, and a segment is the next
-`seq_len` samples of all rows. A clip that ends inside a segment is followed by the next one in the
-same segment, at the next frame after `overlap` silent samples, or by the next segment if that
-begins earlier. So little of a batch is padding however short the clips are (for a WaveNet, whose
-overlap is longer than most segments, each clip begins a segment), epochs follow each other without
-a seam, no row ever waits and nothing is dropped.
+Every row of the batch is a sequence of clips, and a segment is the next `seq_len` samples of all
+rows. A clip that ends inside a segment is followed by the next one in the same segment, at the next
+frame after `overlap` silent samples, or by the next segment if that begins earlier. So little of a
+batch is padding, even with short clips. Epochs follow each other without a seam, no row ever waits
+and nothing is dropped. For a WaveNet, whose overlap is longer than most segments, each clip begins
+a segment.
 """
 
 import heapq
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
     stop: int
 
 
-def schedule(
+def assign_clips(
     lengths: Int[np.ndarray, " num_clips"],
     batch_size: int,
     seq_len: int,
@@ -180,7 +180,7 @@ def _segments(
         raise ValueError(
             f"seq_len={seq_len}: must be a multiple of the top frame size {frame_size}"
         )
-    steps = schedule(split.lengths, batch_size, seq_len, frame_size, overlap, order, start_step)
+    steps = assign_clips(split.lengths, batch_size, seq_len, frame_size, overlap, order, start_step)
     mine = range(batch_size) if rows is None else rows
     return (cut(split, pieces, mine, seq_len, model) for pieces in steps)
 

@@ -2,7 +2,8 @@
 
 import contextlib
 import itertools
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -73,14 +74,19 @@ def evaluate(
         for sums, _ in itertools.pairwise(itertools.chain(sums_of_segments, [None])):
             host_sums.append(jax.device_get(sums))
             progress.advance(int(host_sums[-1]["num_targets"]))
-    num_samples = sum(int(entry["num_targets"]) for entry in host_sums)
-    bits = sum(float(entry["total_bits"]) for entry in host_sums)
+    return _means(host_sums)
+
+
+def _means(sums: Sequence[Mapping[str, Any]]) -> Evaluation:
+    """Over all segments, from the sums of each."""
+    num_samples = sum(int(entry["num_targets"]) for entry in sums)
+    bits = sum(float(entry["total_bits"]) for entry in sums)
     independent = None
-    if "independent_bits" in host_sums[0]:
-        independent = sum(float(entry["independent_bits"]) for entry in host_sums) / num_samples
+    if "independent_bits" in sums[0]:
+        independent = sum(float(entry["independent_bits"]) for entry in sums) / num_samples
     of_batches = [
         float(entry["total_bits"]) / int(entry["num_targets"])
-        for entry in host_sums
+        for entry in sums
         if entry["num_targets"]
     ]
     mean_of_batches = sum(of_batches) / len(of_batches)

@@ -1,1 +1,1 @@
-"""Folded weights, the decode loop, strategies, the Generator."""
+"""Engines that decode, strategies, prompts, and the Generator, which is the user's side."""

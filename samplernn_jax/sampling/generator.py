@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float32
 
 from samplernn_jax import quantization
 from samplernn_jax.checks import require
@@ -106,13 +106,13 @@ class Generator:
     ) -> Audio:
         """Generates sequences of a given length.
 
-        The same key gives the same audio. Sequence i draws the same noise however many there are,
-        and whatever devices work on them.
+        The same key gives the same audio. Sequence i draws the same noise for any number of
+        sequences and on any devices.
 
         Args:
             key: a PRNG key from `jax.random.key`.
-            num_sequences: how many; a multiple of the prompts, of which each is continued as
-                often. None for one, or one for each prompt.
+            num_sequences: a multiple of the number of prompts, which are continued equally often.
+                None for one, or one for each prompt.
             duration_s: length of each, in seconds.
             temperature: divides the logits; 0 always takes the likeliest token. As `top_k` and
                 `top_p` a number, a `Schedule`, or a sequence of them, one for each sequence.
@@ -190,8 +190,9 @@ class Generator:
             self._check_random_state(prompts)
         if num_sequences is None:
             num_sequences = max(1, len(prompts))
-        numbers = _numbers_in_part(num_sequences, len(prompts), part)
-        self._check_room(len(numbers), block_len)
+        in_part = _sequences_in_part(num_sequences, len(prompts), part)
+        self._check_room(len(in_part), block_len)
+        numbers = np.array(in_part)
         settings = make_settings(num_sequences, temperature, top_k, top_p)
         settings = jax.tree.map(lambda x: x[numbers], settings)
         continued = [prompts[n * len(prompts) // num_sequences] for n in numbers if prompts]
@@ -323,9 +324,7 @@ class Generator:
         return [hear(one, self.config, self.sample_rate_hz) for one in each]
 
 
-def _numbers_in_part(
-    num_sequences: int, num_prompts: int, part: tuple[int, int]
-) -> Int[np.ndarray, " numbers"]:
+def _sequences_in_part(num_sequences: int, num_prompts: int, part: tuple[int, int]) -> range:
     """The numbers of the sequences in a part, see `Generator.stream`."""
     require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
     require(
@@ -339,4 +338,4 @@ def _numbers_in_part(
     )
     of_each, more = divmod(num_sequences, num_parts)  # the first parts have one more
     first = index * of_each + min(index, more)
-    return np.arange(first, first + of_each + (index < more))
+    return range(first, first + of_each + (index < more))

@@ -63,7 +63,7 @@ def points(
     Args:
         name: what the user calls it, for messages.
         setting: what the user gave.
-        num_sequences: how many sequences there are.
+        num_sequences: number of sequences.
         rule: what every value must be, in words.
         holds: whether a value is so.
 
@@ -90,7 +90,7 @@ def points(
 
 
 def _stretched(values: tuple[float, ...], length: int) -> tuple[float, ...]:
-    """The last value again and again, which changes nothing of a schedule."""
+    """Repeats the last value, which does not change the schedule."""
     return values + values[-1:] * (length - len(values))
 
 

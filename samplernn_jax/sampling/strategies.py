@@ -36,7 +36,7 @@ def make_settings(
     """The `Points` of each setting, as a user gives them.
 
     Args:
-        num_sequences: how many sequences there are.
+        num_sequences: number of sequences.
         temperature: see `Strategy`, as for the other two.
         top_k: see there.
         top_p: see there.

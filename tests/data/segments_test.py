@@ -65,7 +65,7 @@ def walk(steps, batch):
 @pytest.mark.parametrize(("frame_size", "overlap"), [(4, 4), (1, 1), (8, 8), (1, 1000)])
 def test_each_row_is_a_stream_of_whole_clips_with_silence_between(split, frame_size, overlap):
     order = itertools.islice(split.training_order(seed=0), 40)
-    steps = segments.schedule(LENGTHS, 3, SEQ_LEN, frame_size, overlap, order)
+    steps = segments.assign_clips(LENGTHS, 3, SEQ_LEN, frame_size, overlap, order)
     taken = []
     for stream in walk(steps, batch=3):
         previous_end = 0
@@ -101,7 +101,7 @@ MODELS = [TINY, TINY_WAVENET, dataclasses.replace(TINY, frame_sizes=())]
 def test_evaluation_sees_every_sample_once_in_order_with_its_context(split, batch, model):
     seen = [np.zeros(0, np.int32) for _ in LENGTHS]
     frame_size, overlap = model.top_frame_size, model.overlap
-    steps = segments.schedule(
+    steps = segments.assign_clips(
         LENGTHS, batch, SEQ_LEN, frame_size, overlap, split.evaluation_order()
     )
     batches = segments.evaluation_segments(split, batch, SEQ_LEN, model)

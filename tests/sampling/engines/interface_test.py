@@ -1,5 +1,7 @@
 """Sampling talks to engines through their protocol alone."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +19,21 @@ from tests.tiny_models import TINY, random_params
 RATE = 100
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def with_next(config, params, state, frame, place, uniform, strategy, conditions):
+    """The frame with the sample at a place drawn, and the carry behind the frame."""
+    tokens = jnp.concatenate([state.window, frame], axis=1)
+    predictions = architecture(config).apply(params, tokens, state.carry, None, conditions)
+    of_sample = jax.tree.map(lambda x: x[:, place], (predictions.logits, uniform, strategy))
+    return frame.at[:, place].set(sample_token(*of_sample)), predictions.carry
+
+
 class Unfolded:
     """Runs the model as in training, once for every sample."""
 
     def __init__(self, config, params, sample_rate_hz, devices):
         self.config, self.sample_rate_hz = config, sample_rate_hz
-        self._params, self._apply = params, jax.jit(architecture(config).apply)
+        self._params = params
 
     def begin(self, state, settings, conditions):
         return state, settings, conditions
@@ -32,25 +43,20 @@ class Unfolded:
 
     def decode(self, running, num_frames):
         state, settings, conditions = running
-        size, frames = self.config.top_frame_size, []
-        uniform = block_noise(state.keys, state.position, num_frames, size)
-        times_s = block_times(state.position, num_frames, size) / self.sample_rate_hz
-        strategy = Strategy(*(points and at(points, times_s) for points in settings))
-        for first in range(0, num_frames * size, size):
-            frame = jnp.zeros_like(state.window)
+        blocks = []
+        for _ in range(num_frames):
+            frame, size = jnp.zeros_like(state.window), self.config.top_frame_size
+            uniform = block_noise(state.keys, state.position, 1, size)
+            times_s = block_times(state.position, 1, size) / self.sample_rate_hz
+            strategy = Strategy(*(points and at(points, times_s) for points in settings))
             for place in range(size):
-                tokens = jnp.concatenate([state.window, frame], axis=1)
-                predictions = self._apply(self._params, tokens, state.carry, None, conditions)
-                drawn = sample_token(
-                    predictions.logits[:, place],
-                    *jax.tree.map(lambda x, t=first + place: x[:, t], (uniform, strategy)),
-                )
-                frame = frame.at[:, place].set(drawn)
+                inputs = place, uniform, strategy, conditions
+                frame, carry = with_next(self.config, self._params, state, frame, *inputs)
             position = advance(state.position, jnp.uint32(1))
-            state = state._replace(window=frame, carry=predictions.carry, position=position)
-            frames.append(frame)
-        tokens = jnp.concatenate(frames, axis=1)
-        return (state, settings, conditions), Block(tokens, jnp.zeros(tokens.shape, jnp.float32))
+            state = state._replace(window=frame, carry=carry, position=position)
+            blocks.append(frame)
+        tokens = np.concatenate(blocks, axis=1)
+        return (state, settings, conditions), Block(tokens, np.zeros(tokens.shape, np.float32))
 
 
 @pytest.fixture(autouse=True)
