@@ -21,7 +21,7 @@ from samplernn_jax.preparation.staging import _staged_before
 from samplernn_jax.runs.checkpoint import _damaged_files
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.generator import Generator
-from samplernn_jax.sampling.output import check_replaceable
+from samplernn_jax.sampling.provenance import check_replaceable
 from samplernn_jax.sampling.schedules import points, read_schedules
 from samplernn_jax.storage import write_json
 from samplernn_jax.training.metrics import read_metrics
