@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from absl import flags
+from absl import flags, logging
 
 from samplernn_jax.jobs.options import base
 from samplernn_jax.jobs.options.processes import ProcessOptions
@@ -80,6 +80,7 @@ def run(command: Callable[[], int]) -> NoReturn:
     """Runs the `main` of a command as this process, and exits with its code."""
     _prepare_streams()
     _keep_compiled_programs()
+    logging.set_verbosity(logging.FATAL)  # orbax logs much that no user asked for
     sys.exit(command())
 
 

@@ -1,11 +1,8 @@
 """Runs a command once its flags are parsed: errors become sentences and exit codes."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-
-from absl import logging
+from collections.abc import Callable
 
 from experiments.cli import fail, one_line, stopped
 from samplernn_jax.devices import give_cpu_devices_threads
@@ -25,12 +22,11 @@ def run(act: Callable[[], None], read_processes: Callable[[], ProcessOptions] | 
         The exit code.
     """
     try:
-        with _quiet():
-            give_cpu_devices_threads()
-            if read_processes is not None:
-                _join(read_processes())
-            act()
-            sys.stdout.flush()
+        give_cpu_devices_threads()
+        if read_processes is not None:
+            _join(read_processes())
+        act()
+        sys.stdout.flush()
     except OSError as error:
         if error.filename is None and not _can_print():
             return _fail(f"standard output: cannot be written ({error.strerror})", error)
@@ -51,17 +47,6 @@ def run(act: Callable[[], None], read_processes: Callable[[], ProcessOptions] | 
         raise
     leave()
     return 0
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what orbax logs, which no user asked for."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.FATAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _join(options: ProcessOptions) -> None:
