@@ -1,4 +1,8 @@
-"""What all commands share: flags in, one sentence and exit code 2 for what the user got wrong."""
+"""What all commands share: flags in, one sentence and exit code 2 for the user's mistakes.
+
+Nothing here imports jax, so that `--help` and mistakes in flags are answered at once, and Ctrl-C
+during the import of jax is no traceback.
+"""
 
 import contextlib
 import hashlib
@@ -7,94 +11,245 @@ import os
 import platform
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
-import jax
-import ml_collections
 from absl import flags, logging
 
-from samplernn_jax.devices import give_cpu_devices_threads
-from samplernn_jax.interruption import Interrupted
-from samplernn_jax.processes import end_all, is_first_process, leave
-from samplernn_jax.storage import check_local
+from samplernn_jax.jobs.options import base
+from samplernn_jax.jobs.options.processes import ProcessOptions
+
+flags.disclaim_key_flags()  # the flags that are defined here are the commands'
+
+OptionsT = TypeVar("OptionsT", bound=base.Options)
+T = TypeVar("T")
+
+Define = Callable[[flags.FlagValues, list[str]], Callable[[], T]]
+"""Defines flags and gives a function that reads them; gets the whole command line."""
+
+_PLAIN = (
+    (r"invalid literal for int\(\) with base 10: .*", "must be a whole number"),
+    (r"could not convert string to float: .*", "must be a number"),
+    (r"\('Non-boolean argument to boolean flag', .*\)", "must be true or false"),
+)
+"""What Python and absl say of a value, and the same in plain words."""
 
 
-def run(main: Callable[[], None], usage: str) -> None:
-    """Parses the command line and runs `main`.
+def main(
+    argv: Sequence[str] | None,
+    usage: str | None,
+    define: Define[T],
+    act: Callable[[T], None],
+    together: bool = False,
+) -> int:
+    """Does what a command line asks for, in this process, as often as it is called.
 
     Args:
-        main: the command; a ValueError or OSError that it raises is printed without a
-            traceback.
+        argv: the flags; None for those that this process was started with.
         usage: printed by --help above the flags; the docstring of the command's module.
+        define: see `Define`, such as `options`.
+        act: the command, of what was read; a ValueError or OSError that it raises is printed
+            without a traceback.
+        together: whether several processes may do it together.
+
+    Returns:
+        The exit code.
     """
-    _prepare_streams()
-    logging.set_verbosity(logging.FATAL)  # orbax tells much that no user asked for
-    if not {"--help", "-h"}.isdisjoint(sys.argv):  # before absl asks for what is required
-        print(usage.strip(), "\n\nFlags:", flags.FLAGS.main_module_help(), sep="\n")
-        return
+    arguments = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
     try:
-        _parse()
-        _keep_compiled_programs()
-        give_cpu_devices_threads()
-        main()
-        sys.stdout.flush()
-    except OSError as error:
-        if error.filename is None and not _can_print():
-            _fail(f"standard output: cannot be written ({error.strerror})", error)
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
+        values = flags.FlagValues()
+        read_processes = options(ProcessOptions)(values, arguments) if together else None
+        if not {"--help", "-h"}.isdisjoint(arguments):  # before absl asks for what is required
+            define(values, [arguments[0]])
+            print((usage or "").strip(), "\n\nFlags:", _help(values), sep="\n")
+            return 0
+        read = define(values, arguments)
+        _parse(values, arguments)
+        from experiments import running  # here, as it imports jax
+
+        return running.run(lambda: act(read()), read_processes)
+    except flags.Error as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return stopped()
+
+
+def run(command: Callable[[], int]) -> NoReturn:
+    """Runs the `main` of a command as this process, and exits with its code."""
+    _prepare_streams()
+    _keep_compiled_programs()
+    logging.set_verbosity(logging.FATAL)  # orbax logs much that no user asked for
+    sys.exit(command())
+
+
+def options(kind: type[OptionsT]) -> Define[OptionsT]:
+    """Flags of an options dataclass: the names, defaults, rules and help of its fields."""
+
+    def define(values: flags.FlagValues, arguments: list[str]) -> Callable[[], OptionsT]:
+        del arguments
+        types = typing.get_type_hints(kind)
+        for field in base.fields(kind):
+            _define_flag(values, field.name, types[field.name], field.default, field.metadata)
+        return lambda: _read(kind, values)
+
+    return define
+
+
+def _define_flag(
+    values: flags.FlagValues, name: str, kind: Any, default: Any, metadata: Any
+) -> None:
+    """The absl flag for a field of an options dataclass."""
+    rules: base.Rules = metadata["rules"]
+    common: dict[str, Any] = {"name": name, "default": None, "help": rules.help}
+    common |= {"flag_values": values, "required": default is base.REQUIRED}
+    bounds = {"lower_bound": rules.least, "upper_bound": rules.most}
+    if default is not base.REQUIRED:
+        common["default"] = default
+    if rules.choices is not None:
+        flags.DEFINE_enum(**common, enum_values=rules.choices)
+    elif _is(kind, tuple[float, ...]):
+        texts = None if default is None else [base.as_text(x) for x in default]
+        flags.DEFINE_list(**{**common, "default": texts})
+    elif _is(kind, tuple[str, ...]):
+        flags.DEFINE_multi_string(**{**common, "default": default and list(default)})
+    elif _is(kind, bool):
+        flags.DEFINE_boolean(**common)
+    elif _is(kind, int):
+        flags.DEFINE_integer(**common, **bounds)
+    elif _is(kind, float):
+        flags.DEFINE_float(**common, **bounds)
+    else:
+        flags.DEFINE_string(**common)
+
+
+def _is(kind: Any, wanted: Any) -> bool:
+    """Whether a type is the wanted one, or None as well."""
+    return kind == wanted or wanted in typing.get_args(kind)
+
+
+def _read(kind: type[OptionsT], values: flags.FlagValues) -> OptionsT:
+    """The options of parsed flags.
+
+    Raises:
+        ValueError: a flag breaks a rule.
+    """
+    names = [field.name for field in base.fields(kind)]
+    types = typing.get_type_hints(kind)
+    given = frozenset(name for name in names if values[name].present)
+    return kind(given=given, **{name: _value(name, types[name], values) for name in names})
+
+
+def _value(name: str, kind: Any, values: flags.FlagValues) -> Any:
+    value = values[name].value
+    if not isinstance(value, list):
+        return value
+    if not _is(kind, tuple[float, ...]):
+        return tuple(value)
+    try:
+        return tuple(float(x) for x in value)
     except ValueError as error:
-        _fail(str(error), error)
-    except Interrupted as interrupted:
-        leave()
-        if is_first_process():
-            print(f"\n{interrupted}", file=sys.stderr)
-        sys.exit(interrupted.exit_code)
-    except KeyboardInterrupt as error:
-        end_all(error, "it was stopped", 130)
-        print("\nStopped.", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {_one_line(str(error))}"
-        end_all(error, reason, 1, with_traceback=True)
+        raise ValueError(f"{name}={','.join(value)}: must be numbers") from error
+
+
+def _help(values: flags.FlagValues) -> str:
+    return typing.cast(str, values.get_help(include_special_flags=False))
+
+
+def _parse(values: flags.FlagValues, arguments: list[str]) -> None:
+    """Parses the command line.
+
+    Raises:
+        flags.Error: of what the user got wrong.
+    """
+    try:
+        with config_mistakes():
+            rest = values(arguments)
+    except flags.IllegalFlagValueError as error:
+        missing = re.findall(r"Flag (--\w+) must have a value other than None", str(error))
+        if missing:
+            raise flags.Error(f"{' and '.join(missing)} must be given; see --help") from error
+        raise flags.Error(_plain(str(error))) from error
+    if len(rest) > 1:
+        raise flags.Error(f"{rest[1]!r}: is not a flag; see --help")
+
+
+def _plain(message: str) -> str:
+    for pattern, words in _PLAIN:
+        message = re.sub(pattern, words, message)
+    choices = re.search(r"value should be one of <(.*)>", message)
+    if choices is None:
+        return message
+    return message.replace(choices[0], f"must be one of {choices[1].replace('|', ', ')}")
+
+
+@contextlib.contextmanager
+def config_mistakes() -> Iterator[None]:
+    """Says what ml_collections refuses of the --config flags.
+
+    Raises:
+        flags.Error: it does.
+    """
+    try:
+        yield
+    except flags.Error:
         raise
-    leave()
+    except (AttributeError, KeyError) as error:
+        reason = str(error.args[0]).replace("\\n", " ").replace("\\'", "'").strip("\"'")
+        raise flags.Error(f"--config: there is no such field, {reason}") from error
+    except (TypeError, ValueError, IndexError) as error:
+        reason, *no_name = str(error).split(": SyntaxError(")
+        more = " as the name of a field" if no_name else ""
+        raise flags.Error(f"--config: {reason}{more}") from error
+
+
+def fail(message: str) -> int:
+    """Says what is wrong; gives the exit code."""
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return 2
+
+
+def stopped() -> int:
+    """Says that Ctrl-C was noticed; gives the exit code."""
+    print("\nStopped.", file=sys.stderr)
+    return 130
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks."""
+    return re.sub(r"\s+", " ", message)
+
+
+def tell(line: str) -> None:
+    """Prints a line to standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _prepare_streams() -> None:
-    """Makes sure that what is printed can be written; a stream that was closed at start is None."""
+    """Makes sure that printing works; a stream that was closed at the start is None."""
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stdout is None:
-        _fail("standard output is closed, must be a terminal, a pipe or a file such as /dev/null")
-    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        message = (
+            "standard output is closed, must be a terminal, a pipe or a file such as /dev/null"
+        )
+        sys.exit(fail(message))
+    for stream in (sys.stdout, sys.stderr):  # file names may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _can_print() -> bool:
-    """Whether one more line can be printed; if not it is dropped, as Python tries again at exit."""
-    try:
-        print(flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
-
-
 def _keep_compiled_programs() -> None:
-    """Keeps what takes long to compile for the next time, unless the user has said where or not."""
+    """Keeps compiled programs for the next process, unless the user has said where or not."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:  # there is no home
         return
-    jax.config.update(
-        "jax_compilation_cache_dir", str(cache / "samplernn_jax" / f"compiled_{_kind_of_cpu()}")
-    )
+    folder = cache / "samplernn_jax" / f"compiled_{_kind_of_cpu()}"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
 
 
 def _kind_of_cpu() -> str:
@@ -105,105 +260,3 @@ def _kind_of_cpu() -> str:
         lines = [platform.platform()]
     features = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
     return hashlib.sha256(features.encode()).hexdigest()[:8]
-
-
-def refuse_unless(condition: bool, why: str, *names: str) -> None:
-    """Raises ValueError where one of the named flags is given, unless the condition holds."""
-    for name in names:
-        if flags.FLAGS[name].present and not condition:
-            raise ValueError(f"{name}={flags.FLAGS[name].value}: {why}")
-
-
-def check_paths(*names: str) -> None:
-    """Raises ValueError where one of the named flags is given, and no path on this machine."""
-    for name in names:
-        value = flags.FLAGS[name].value
-        for path in value if isinstance(value, list) else [value]:
-            if path == "":
-                raise ValueError(f"{name}='': must not be empty")
-            if path is not None:
-                check_local(name, path)
-
-
-class RecipeParser(flags.ArgumentParser):
-    """Runs a recipe, whose mistakes are told with their line: it is a program."""
-
-    def __init__(self, parser: flags.ArgumentParser) -> None:
-        """Wraps the parser of `config_flags`."""
-        self._parser = parser
-
-    def parse(self, path: str) -> ml_collections.ConfigDict:
-        """What the `get_config` of the file gives.
-
-        Raises:
-            flags.Error: there is no such file, the program fails, or it gives something else.
-        """
-        file = path.split(":", 1)[0]
-        if not Path(file).is_file():
-            raise flags.Error(f"config={file}: must be a recipe, such as the files in configs/")
-        try:
-            config = self._parser.parse(path)
-            getattr(config, "lock", None)  # raises an OSError that was put off
-        except (Exception, SystemExit) as error:
-            raise flags.Error(f"config={_where_it_failed(error, file)}") from error
-        if not isinstance(config, ml_collections.ConfigDict):
-            kind = type(config).__name__
-            raise flags.Error(f"config={file}: get_config() returns {kind}, must return ConfigDict")
-        return config
-
-
-def _where_it_failed(error: BaseException, file: str) -> str:
-    """The file, the line and the error of a recipe."""
-    if isinstance(error, SyntaxError) and error.filename == file:
-        return f"{file}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        for frame, line in reversed([*traceback.walk_tb(cause.__traceback__)]):
-            if frame.f_code.co_filename == file:
-                return f"{file}, line {line}: {type(cause).__name__}: {cause}"
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    first = causes[-1]
-    if isinstance(first, AttributeError) and first.name == "get_config":
-        return f"{file}: must define get_config()"
-    return f"{file}: {type(first).__name__}: {first}"
-
-
-@contextlib.contextmanager
-def config_mistakes() -> Iterator[None]:
-    """Ends the program with a sentence where ml_collections refuses a --config flag."""
-    try:
-        yield
-    except flags.Error:
-        raise
-    except (AttributeError, KeyError) as error:
-        reason = str(error.args[0]).replace("\\n", " ").replace("\\'", "'").strip("\"'")
-        _fail(f"--config: there is no such field, {reason}")
-    except (TypeError, ValueError, IndexError) as error:
-        reason, *no_name = str(error).split(": SyntaxError(")
-        _fail(f"--config: {reason}" + (" as the name of a field" if no_name else ""))
-
-
-def _parse() -> None:
-    try:
-        with config_mistakes():
-            rest = flags.FLAGS(sys.argv)
-    except flags.IllegalFlagValueError as error:
-        missing = re.findall(r"Flag (--\w+) must have a value other than None", str(error))
-        _fail(f"{' and '.join(missing)} must be given; see --help" if missing else str(error))
-    except flags.Error as error:
-        _fail(str(error))
-    if len(rest) > 1:
-        _fail(f"{rest[1]!r}: is not a flag; see --help")
-
-
-def _fail(message: str, error: BaseException | None = None) -> NoReturn:
-    if error is not None:
-        end_all(error, _one_line(message), 2)
-    print(f"error: {_one_line(message)}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _one_line(message: str) -> str:
-    return re.sub(r"\s+", " ", message)

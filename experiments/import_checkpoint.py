@@ -8,55 +8,25 @@ everything but the model's shape from the recipe. Nothing in the file is run: a 
 anything but arrays is refused.
 """
 
-from pathlib import Path
-
-from absl import flags
+from collections.abc import Sequence
 
 from experiments import cli
-from samplernn_jax.config import DataConfig, ExperimentConfig
-from samplernn_jax.interop import theano
-from samplernn_jax.models.options import Q_TYPES
-from samplernn_jax.runs.checkpoint import save_imported
-from samplernn_jax.runs.workdir import RunInfo, Workdir
-from samplernn_jax.storage import check_folder, new_folder
-
-_SOURCE = flags.DEFINE_enum(
-    "source", None, ["theano"], "Which implementation: theano is the original.", required=True
-)
-_PATH = flags.DEFINE_string("path", None, "The checkpoint.", required=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder that is made.", required=True)
-_Q_TYPE = flags.DEFINE_enum(
-    "q_type", "linear", Q_TYPES, "Quantization that the model was trained with."
-)
-_SAMPLE_RATE = flags.DEFINE_integer(
-    "sample_rate", 16_000, "Sample rate of the audio in Hz.", lower_bound=1
-)
-_INDEPENDENT_PREDS = flags.DEFINE_bool(
-    "independent_preds", False, "Keep the independent predictions of the original's top tier."
-)
-_LEARN_H0 = flags.DEFINE_bool(
-    "learn_h0", None, "Whether further training changes h0. Default: if it is not zero."
-)
+from samplernn_jax.jobs.options.import_checkpoint import ImportOptions
 
 
-def main() -> None:
-    """Imports, then says what there is."""
-    cli.check_paths("path", "workdir")
-    check_folder("workdir", Path(_WORKDIR.value))
-    model, params = theano.load(
-        _PATH.value, _Q_TYPE.value, _INDEPENDENT_PREDS.value, _LEARN_H0.value
-    )
-    top = model.top_frame_size
-    data = DataConfig(seq_len=top * max(1, DataConfig.seq_len // top))
-    config = ExperimentConfig(model=model, data=data)
-    with new_folder(Path(_WORKDIR.value)) as folder:
-        workdir = Workdir(folder)
-        workdir.write_info(RunInfo(config, _SAMPLE_RATE.value, dataset_digest="", imported=True))
-        save_imported(workdir, params)
-    path = _WORKDIR.value
+def main(argv: Sequence[str] | None = None) -> int:
+    """Imports, then says what there is; gives the exit code."""
+    return cli.main(argv, __doc__, cli.options(ImportOptions), _import)
+
+
+def _import(options: ImportOptions) -> None:
+    from samplernn_jax.jobs.import_checkpoint import import_checkpoint
+
+    model = import_checkpoint(options)
+    path = options.workdir
     print(
         f"""Imported {model}
-The file does not tell q_type and sample rate: taken for {model.q_type} and {_SAMPLE_RATE.value} Hz,
+The file does not say q_type and sample rate: they are {model.q_type} and {options.sample_rate} Hz,
 as --q_type and --sample_rate say.
 Go on with
   python -m experiments.sample --workdir={path} --output={path}/samples
@@ -66,4 +36,4 @@ Go on with
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main)

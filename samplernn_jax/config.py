@@ -78,7 +78,7 @@ class DataConfig:
         )
         require(
             self.path != "" or minutes > 0,
-            "path='': must name a dataset folder made by experiments.prepare",
+            "data.path='': must name a dataset folder made by experiments.prepare",
         )
 
 

@@ -23,7 +23,7 @@ from samplernn_jax.runs import integrity
 from samplernn_jax.runs.metrics import read_metrics
 from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.generator import Generator
-from samplernn_jax.sampling.output import check_replaceable
+from samplernn_jax.sampling.provenance import check_replaceable
 from samplernn_jax.sampling.schedules import points, read_schedules
 from samplernn_jax.storage import read_json, write_json
 from tests.tiny_models import TINY, random_params

@@ -71,7 +71,7 @@ def means_over_time(
     return np.add.reduceat(bits, starts, axis=1) / lengths[None].astype(np.float32)
 
 
-def likeliest_first(bits_per_sample: Float32[np.ndarray, " num_sequences"]) -> list[int]:
+def likeliest_first(bits_per_sample: Float[np.ndarray, " num_sequences"]) -> list[int]:
     """The numbers of the sequences, from the fewest bits per sample to the most."""
     return [int(number) for number in np.argsort(bits_per_sample, kind="stable")]
 

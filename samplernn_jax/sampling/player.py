@@ -1,7 +1,8 @@
-"""A stream as bytes for a player: a WAV file that goes on for ever, or nothing but samples."""
+"""A stream as bytes for a player: an endless WAV file, or samples only."""
 
 import contextlib
 import io
+import os
 import struct
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from samplernn_jax.checks import require
 from samplernn_jax.sampling.stream import Stream
 
 _UNKNOWN_SIZE = 2**32 - 1
-"""What the header of a WAV file says that goes on for ever."""
+"""The size in the header of an endless WAV file."""
 
 
 def play(
@@ -21,21 +22,21 @@ def play(
     num_samples: int | None,
     should_stop: Callable[[], bool],
 ) -> int:
-    """Writes a stream as 16-bit samples, its sequences as channels, until it is to stop.
+    """Writes a stream as 16-bit samples, its sequences as channels, until it is told to stop.
 
-    Every block is handed over whole. The header says how much there is. Where that is not known
-    it promises as much as it can, and is written again in the end if it may be.
+    Every block is handed over whole. The header says how much audio follows. For an endless
+    stream it says the largest possible size, and is written again at the end of a file.
 
     Args:
         stream: what to play.
         output: receives a WAV file, or samples only.
-        has_header: which of the two.
-        may_seek: whether the output is a file in which the header can be written again.
+        has_header: whether it is a WAV file.
+        may_seek: whether the header can be written again, see `may_rewrite`.
         num_samples: of each channel; None without end.
         should_stop: asked between blocks.
 
     Returns:
-        How many samples of each channel were handed over, the last block of a closed player too.
+        Samples of each channel that were handed over, the last block of a closed player too.
 
     Raises:
         ValueError: there are more sequences than a WAV file can have channels.
@@ -63,6 +64,23 @@ def play(
             output.seek(begins_at)
             output.write(_wav_header(channels, rate, min(2 * done * channels, _UNKNOWN_SIZE)))
     return done
+
+
+def may_rewrite(output: io.BufferedIOBase) -> bool:
+    """Whether an output is a seekable file, and not one that only grows at its end."""
+    return output.seekable() and not _appends(output)
+
+
+def _appends(output: io.BufferedIOBase) -> bool:
+    """Whether all writing goes to the end of a file."""
+    try:
+        import fcntl
+
+        return bool(fcntl.fcntl(output.fileno(), fcntl.F_GETFL) & os.O_APPEND)
+    except io.UnsupportedOperation:  # it is in memory
+        return False
+    except ImportError:  # Windows does not tell
+        return True
 
 
 def _wav_header(channels: int, sample_rate_hz: int, data_size: int) -> bytes:

@@ -16,7 +16,7 @@ import soundfile
 from samplernn_jax.config import ModelConfig
 from samplernn_jax.runs.checkpoint import restore_params
 from samplernn_jax.runs.workdir import Workdir
-from tests.experiments.commands_test import ROOT, run, run_well, start
+from tests.experiments.commands import ROOT, call, run_well, start
 from tests.ports import free_port
 from tests.training.runs import make_dataset
 
@@ -32,7 +32,7 @@ def dataset(tmp_path_factory):
 
 def training(workdir, dataset, num_steps, *more):
     return (
-        *("experiments.train", "--config=configs/piano_small.py", f"--workdir={workdir}"),
+        *("train", "--config=configs/piano_small.py", f"--workdir={workdir}"),
         *(f"--config.data.path={dataset}", f"--config.train.num_steps={num_steps}"),
         *("--config.model.dim=8", "--config.model.emb_size=4", "--config.data.batch_size=8"),
         *("--config.data.seq_len=32", "--config.train.valid_every=10"),
@@ -143,7 +143,7 @@ def test_a_signal_to_one_process_saves_in_all(dataset, tmp_path, number):
 
 
 def test_evaluation_by_two_processes_is_that_of_one(dataset, alone):
-    command = ("experiments.evaluate", f"--workdir={alone}", "--split=test")
+    command = ("evaluate", f"--workdir={alone}", "--split=test")
     together, silent = run_all(2, 1, *command)
     one = json.loads(run_well(*command).splitlines()[-1])
     two = json.loads(together.splitlines()[-1])
@@ -165,7 +165,7 @@ def test_evaluation_by_two_processes_is_that_of_one(dataset, alone):
     ],
 )
 def test_flags_that_do_not_go_together_are_one_sentence(dataset, tmp_path, flags, message):
-    code, _, errors = run(*training(tmp_path / "run", dataset, 10, *flags))
+    code, _, errors = call(*training(tmp_path / "run", dataset, 10, *flags))
     assert code == 2
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
@@ -173,7 +173,7 @@ def test_flags_that_do_not_go_together_are_one_sentence(dataset, tmp_path, flags
 
 def test_two_processes_share_the_sequences(dataset, tmp_path):
     run_well(*training(tmp_path / "run", dataset, 10))
-    sampling = ("experiments.sample", f"--workdir={tmp_path / 'run'}", "--num_sequences=5")
+    sampling = ("sample", f"--workdir={tmp_path / 'run'}", "--num_sequences=5")
     options = ("--duration_s=0.2", "--nopictures", "--temperature=0.8,0.9,1,1.1,1.2")
     alone = run_well(*sampling, *options, f"--output={tmp_path / 'alone'}").splitlines()
     together = [
@@ -211,13 +211,12 @@ def test_an_error_in_one_process_ends_all_with_its_sentence(dataset, tmp_path, f
 IN_A_COLLECTIVE = """
 import os, sys
 import jax
-from experiments import cli
+from experiments import running
 from samplernn_jax.processes import join_processes, wait_for_all
 
 _, coordinator, number, what = sys.argv
-sys.argv = sys.argv[:1]
 
-def main():
+def act():
     join_processes(coordinator, 2, int(number))
     wait_for_all("begun")
     if number == "1":
@@ -227,7 +226,7 @@ def main():
     while True:
         wait_for_all("again")
 
-cli.run(main, "")
+sys.exit(running.run(act, None))
 """
 
 

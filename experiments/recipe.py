@@ -1,0 +1,110 @@
+"""The flag --config: a recipe, which is a program, and fields of it that are set by hand."""
+
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from experiments.cli import config_mistakes
+
+flags.disclaim_key_flags()  # the flag is the command's
+
+
+class Recipe(NamedTuple):
+    """What --config says.
+
+    Attributes:
+        name: of the file, without its ending.
+        values: of the configuration.
+        given: what was set by hand, by names such as "model.dim".
+    """
+
+    name: str
+    values: dict[str, Any]
+    given: dict[str, Any]
+
+
+def define(
+    values: flags.FlagValues, arguments: list[str], default: Path, help: str
+) -> Callable[[], Recipe]:
+    """Defines the flag, and gives a function that reads it once it is parsed.
+
+    Raises:
+        flags.Error: a field of the default recipe is set by hand, and there is no such field.
+    """
+    with config_mistakes():
+        holder = config_flags.DEFINE_config_file(
+            "config", None, help, flag_values=values, sys_argv=arguments
+        )
+        flag = values[holder.name]
+        flag.parser = _Parser()
+        values.set_default(holder.name, str(default))
+
+    def read() -> Recipe:
+        name = Path(flag.config_filename.split(":", 1)[0]).stem
+        return Recipe(name, flag.value.to_dict(), config_flags.get_override_values(flag))
+
+    return read
+
+
+class _Parser(flags.ArgumentParser):
+    """Runs a recipe; mistakes in it are told with their line."""
+
+    def parse(self, argument: str) -> ml_collections.ConfigDict:
+        """What the `get_config` of the file returns, which gets what stands after a colon.
+
+        Raises:
+            flags.Error: there is no such file, the program fails, or it returns something else.
+        """
+        file, *given = argument.split(":", 1)
+        if not Path(file).is_file():
+            what = (
+                "must be" if Path(file).exists() or not file else "there is no such file, must be"
+            )
+            raise flags.Error(f"config={file}: {what} a recipe, such as the files in configs/")
+        try:
+            module = _run(file)
+            if not hasattr(module, "get_config"):
+                raise flags.Error(f"config={file}: must define get_config()")
+            config = module.get_config(*given)
+        except flags.Error:
+            raise
+        except (Exception, SystemExit) as error:
+            raise flags.Error(f"config={_where_it_failed(error, file)}") from error
+        if not isinstance(config, ml_collections.ConfigDict):
+            kind = type(config).__name__
+            raise flags.Error(f"config={file}: get_config() returns {kind}, must return ConfigDict")
+        config.lock()
+        return config
+
+    def flag_type(self) -> str:
+        """For --help."""
+        return "config object"
+
+
+def _run(file: str) -> types.ModuleType:
+    """The module of a recipe, which has the name "recipe" while it runs."""
+    module = types.ModuleType("recipe")
+    module.__file__ = file
+    sys.modules[module.__name__] = module  # where dataclasses look for their module
+    try:
+        exec(compile(Path(file).read_bytes(), file, "exec"), module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
+    return module
+
+
+def _where_it_failed(error: BaseException, file: str) -> str:
+    """The file, the line and the error of a recipe."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f"{file}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if frame.f_code.co_filename == file:
+            return f"{file}, line {line}: {type(error).__name__}: {error}"
+    return f"{file}: {type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""The options of each job; none of these modules but `prepare` imports jax."""

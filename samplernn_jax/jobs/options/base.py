@@ -1,0 +1,112 @@
+"""An options dataclass: each field is a flag of a command, and knows its rules and its help."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from samplernn_jax.checks import require
+from samplernn_jax.storage import check_local
+
+REQUIRED = dataclasses.MISSING
+"""The default of a field that must be given."""
+
+
+class Rules(NamedTuple):
+    """What holds for a field of an options dataclass.
+
+    Attributes:
+        help: what the field is, for --help.
+        choices: the values that it may have; None for any.
+        least: the lowest value; None for any.
+        most: the highest value; None for any.
+        is_path: it names files or folders of this machine.
+    """
+
+    help: str
+    choices: tuple[str, ...] | None = None
+    least: float | int | None = None
+    most: float | int | None = None
+    is_path: bool = False
+
+
+def option(
+    help: str,
+    *,
+    default: Any = REQUIRED,
+    choices: Sequence[str] | None = None,
+    least: float | int | None = None,
+    most: float | int | None = None,
+    is_path: bool = False,
+) -> Any:
+    """A field of an options dataclass; see `Rules`. Without a default it must be given."""
+    rules = Rules(help, None if choices is None else tuple(choices), least, most, is_path)
+    return dataclasses.field(default=default, metadata={"rules": rules})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a job.
+
+    Attributes:
+        given: the fields that were set on purpose, to a default too. Fields that differ from
+            their defaults count in any case.
+
+    Raises:
+        ValueError: a field breaks its rule.
+    """
+
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for field in fields(type(self)):
+            value = getattr(self, field.name)
+            if value is not None:
+                _check(field.name, value, field.metadata["rules"])
+
+    def is_given(self, name: str) -> bool:
+        """Whether a field was set on purpose."""
+        field = self.__dataclass_fields__[name]
+        return name in self.given or getattr(self, name) != field.default
+
+    def refuse_unless(self, condition: bool, why: str, *names: str) -> None:
+        """Raises ValueError where one of the named fields is given, unless the condition holds."""
+        for name in names:
+            value = as_text(getattr(self, name))
+            require(condition or not self.is_given(name), f"{name}={value}: {why}")
+
+    def as_flags(self) -> dict[str, Any]:
+        """Every field that has a value, for JSON; numbers in a list are texts, as in a flag."""
+        values = {field.name: getattr(self, field.name) for field in fields(type(self))}
+        return {
+            name: [as_text(x) for x in value] if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+def fields(kind: type[Options]) -> list[dataclasses.Field]:
+    """The fields that are flags."""
+    return [field for field in dataclasses.fields(kind) if "rules" in field.metadata]
+
+
+def as_text(value: Any) -> str:
+    """A value as it stands on a command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(as_text, value))
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _check(name: str, value: Any, rules: Rules) -> None:
+    """Raises ValueError where a value breaks the rules of its field."""
+    if rules.choices is not None:
+        require(
+            value in rules.choices, f"{name}={value}: must be one of {', '.join(rules.choices)}"
+        )
+    if rules.least is not None:
+        require(value >= rules.least, f"{name}={value}: must be at least {rules.least}")
+    if rules.most is not None:
+        require(value <= rules.most, f"{name}={value}: must be at most {rules.most}")
+    if rules.is_path:
+        for path in value if isinstance(value, tuple) else [value]:
+            require(path != "", f"{name}='': must not be empty")
+            check_local(name, path)

@@ -1,0 +1,157 @@
+"""Options of preparing a dataset."""
+
+import dataclasses
+from pathlib import Path
+
+from samplernn_jax.checks import require
+from samplernn_jax.jobs.options.base import Options, option
+from samplernn_jax.preparation.named.catalog import DATASETS
+from samplernn_jax.preparation.settings import GAIN_SCOPES, GAINS, BuildSettings
+
+_DEFAULT = BuildSettings()
+
+_ABOUT_DATASETS = " ".join(
+    f"{name}: {dataset.about} ({dataset.licence})." for name, dataset in DATASETS.items()
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareOptions(Options):
+    """What goes into a dataset and how, or which one to describe; see the help of each field.
+
+    Raises:
+        ValueError: a field breaks its rule, or the fields do not go together.
+    """
+
+    input: tuple[str, ...] = option(
+        "Folder of recordings, searched to any depth; or a recording; or a list, a .txt or .m3u "
+        "file with a path on each line. May be given several times.",
+        default=(),
+        is_path=True,
+    )
+    dataset: str | None = option(
+        f"A dataset that goes by its name. {_ABOUT_DATASETS} It is downloaded unless --input names "
+        "the folder where it is. Flags that are not given are set as its users do.",
+        default=None,
+        choices=sorted(DATASETS),
+    )
+    cache: str = option(
+        "Folder for downloads of --dataset.", default="~/.cache/samplernn_jax", is_path=True
+    )
+    output: str | None = option("Folder of the new dataset.", default=None, is_path=True)
+    describe: str | None = option(
+        "Folder of a dataset to print instead: what went in, a histogram of amplitudes, how loud "
+        "each recording is, whether all checksums hold. A picture of some clips is written into it "
+        "as describe.png.",
+        default=None,
+        is_path=True,
+    )
+    workers: int = option("Recordings decoded at once; 0 for one on each core.", default=0, least=0)
+    split_by: str = option(
+        "What is held out: whole recordings, single clips, or what lies in the folders valid and "
+        "test of the input. auto: recordings where there are at least ten, else clips.",
+        default="auto",
+        choices=("auto", "recording", "clip", "folder"),
+    )
+    valid_list: str | None = option(
+        "Text file that names the recordings to validate with, one on each line, relative to the "
+        "input. Needs --test_list; all others are trained on.",
+        default=None,
+        is_path=True,
+    )
+    test_list: str | None = option("Likewise for test.", default=None, is_path=True)
+    sample_rate: int = option("Sample rate of the dataset in Hz.", default=_DEFAULT.sample_rate_hz)
+    channel: int = option(
+        "Channel to take, from 1; 0 mixes all channels down to mono.", default=_DEFAULT.channel
+    )
+    remove_dc: bool = option("Subtract the mean of each recording.", default=_DEFAULT.remove_dc)
+    gain: str = option(
+        "peak: the loudest sample becomes 1, but for clicks and the like, which are clipped and "
+        "warned of. loudness: to --loudness_lufs, but never so far that a sample exceeds 1, "
+        "likewise. none: amplitudes stay.",
+        default=_DEFAULT.gain,
+        choices=GAINS,
+    )
+    gain_per: str = option(
+        "One gain for the whole dataset keeps loud and quiet apart; one for each recording evens "
+        "them out.",
+        default=_DEFAULT.gain_per,
+        choices=GAIN_SCOPES,
+    )
+    loudness_lufs: float = option(
+        "Target of --gain=loudness (ITU-R BS.1770).", default=_DEFAULT.loudness_lufs
+    )
+    drop_silence: bool = option(
+        "Leave out silence at the ends, and long silence inside.", default=_DEFAULT.drop_silence
+    )
+    silence_db: float = option(
+        "What is quieter, in dB below full scale, is silence.", default=_DEFAULT.silence_db
+    )
+    max_silence_s: float = option(
+        "Longest silence kept inside a recording, in seconds.", default=_DEFAULT.max_silence_s
+    )
+    clip_s: float = option("Length of a clip in seconds.", default=_DEFAULT.clip_s)
+    clip_overlap_s: float = option(
+        "Seconds that a clip shares with the one before.", default=_DEFAULT.clip_overlap_s
+    )
+    min_clip_s: float = option("Shorter clips are left out.", default=_DEFAULT.min_clip_s)
+    held_out: float = option(
+        "Fraction of the audio for validation, and as much for test.", default=_DEFAULT.held_out
+    )
+    seed: int = option("Seed of the choice of what is held out.", default=_DEFAULT.seed)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.describe is not None:
+            return
+        if self.output is None or (self.input == () and self.dataset is None):
+            raise ValueError("--output and --input (or --dataset) must be given, or --describe")
+        if self.dataset is not None:
+            self._check_named()
+            return
+        lists = (self.valid_list, self.test_list)
+        require(
+            lists == (None, None) or None not in lists,
+            "--valid_list and --test_list must be given together",
+        )
+        require(
+            lists == (None, None) or self.split_by == "auto",
+            f"split_by={self.split_by}: must be left out where lists are given",
+        )
+
+    def _check_named(self) -> None:
+        """A named dataset has its own split."""
+        for name in ("split_by", "valid_list", "test_list"):
+            require(
+                not self.is_given(name),
+                f"{name}: must be left out with --dataset={self.dataset}, which has a split",
+            )
+        require(
+            len(self.input) <= 1,
+            f"input={list(self.input)}: must be one folder with --dataset={self.dataset}",
+        )
+
+    def settings(self, base: BuildSettings, split_by: str) -> BuildSettings:
+        """The settings of the dataset.
+
+        Args:
+            base: gives what is not given here.
+            split_by: what is held out.
+
+        Raises:
+            ValueError: a setting breaks its rule.
+        """
+        names = {
+            field.name: field.name.removesuffix("_hz")
+            for field in dataclasses.fields(BuildSettings)
+            if field.name != "split_by"
+        }
+        given = {
+            setting: getattr(self, name) for setting, name in names.items() if self.is_given(name)
+        }
+        return dataclasses.replace(base, **given, split_by=split_by)
+
+
+def expanded(path: str) -> Path:
+    """A path as the user means it: no shell expands ~ after the = of a flag."""
+    return Path(path).expanduser()

@@ -1,0 +1,53 @@
+"""Options of jobs that several processes may do together."""
+
+import dataclasses
+
+from samplernn_jax.checks import require
+from samplernn_jax.jobs.options.base import Options, option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessOptions(Options):
+    """How several processes meet; the help of each field says what it is.
+
+    Raises:
+        ValueError: the fields do not go together.
+    """
+
+    coordinator: str | None = option(
+        "Several processes, on one machine or many, do this together: HOST:PORT of process 0, or "
+        "auto where a TPU pod, SLURM, Open MPI or Kubernetes tells.",
+        default=None,
+    )
+    num_processes: int | None = option(
+        "With --coordinator=HOST:PORT: how many processes.", default=None, least=1
+    )
+    process_id: int | None = option(
+        "With --coordinator=HOST:PORT: which one this is, from 0.", default=None, least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.coordinator in (None, "auto"):
+            require(
+                self.num_processes is None and self.process_id is None,
+                f"coordinator={self.coordinator}: num_processes and process_id go with HOST:PORT "
+                "only",
+            )
+            return
+        _check_address(self.coordinator)
+        if self.num_processes is None or self.process_id is None:
+            raise ValueError(f"coordinator={self.coordinator}: needs num_processes and process_id")
+        require(
+            self.process_id < self.num_processes,
+            f"process_id={self.process_id}: must be less than num_processes={self.num_processes}",
+        )
+
+
+def _check_address(coordinator: str) -> None:
+    host, _, port = coordinator.rpartition(":")
+    require(
+        bool(host and port.isascii() and port.isdigit() and 1 <= int(port) < 2**16),
+        f"coordinator={coordinator}: must be HOST:PORT of process 0, with a port from 1 to 65535, "
+        "or auto",
+    )
