@@ -59,6 +59,7 @@ def test_evaluate_scores_what_libsndfile_cannot_read_and_prints_notes(workdir, t
     assert code == 0, errors
     assert errors == f"note: {file} has 2 audio streams, of which the first is taken.\n"
     (scored,) = result_of(output)["files"]
+    assert output.splitlines()[0] == f"{file}: {scored['bits_per_sample']:.3f} bits per sample"
     assert scored["file"] == str(file)
     assert scored["num_samples"] == 4000
     assert 0 < scored["bits_per_sample"] < 12
