@@ -5,6 +5,7 @@ during the import of jax is no traceback.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -60,20 +61,28 @@ def main(
     arguments = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
     try:
         values = flags.FlagValues()
-        read_processes = options(ProcessOptions)(values, arguments) if together else None
+        read_processes = options(ProcessOptions)(values, arguments) if together else ProcessOptions
         if not {"--help", "-h"}.isdisjoint(arguments):  # before absl asks for what is required
-            define(values, [arguments[0]])
-            print((usage or "").strip(), "\n\nFlags:", _help(values), sep="\n")
+            define(values, arguments[:1])
+            help = values.get_help(include_special_flags=False)
+            print((usage or "").strip(), "\n\nFlags:", help, sep="\n")
             return 0
         read = define(values, arguments)
         _parse(values, arguments)
+        processes = read_processes()
+        if processes.coordinator is None:  # else the others are to hear of mistakes
+            read = functools.partial(_itself, read())
         from experiments import running  # here, as it imports jax
 
-        return running.run(lambda: act(read()), read_processes)
-    except flags.Error as error:
+        return running.run(lambda: act(read()), processes)
+    except (flags.Error, ValueError) as error:
         return fail(str(error))
     except KeyboardInterrupt:
         return stopped()
+
+
+def _itself(value: T) -> T:
+    return value
 
 
 def run(command: Callable[[], int]) -> NoReturn:
@@ -102,18 +111,23 @@ def _define_flag(
 ) -> None:
     """The absl flag for a field of an options dataclass."""
     rules: base.Rules = metadata["rules"]
-    common: dict[str, Any] = {"name": name, "default": None, "help": rules.help}
-    common |= {"flag_values": values, "required": default is base.REQUIRED}
+    is_required = default is base.REQUIRED
+    common: dict[str, Any] = {
+        "name": name,
+        "default": None if is_required else default,
+        "help": rules.help,
+        "flag_values": values,
+        "required": is_required,
+    }
+    if isinstance(default, tuple):
+        common["default"] = [base.as_text(x) for x in default]
     bounds = {"lower_bound": rules.least, "upper_bound": rules.most}
-    if default is not base.REQUIRED:
-        common["default"] = default
     if rules.choices is not None:
         flags.DEFINE_enum(**common, enum_values=rules.choices)
     elif _is(kind, tuple[float, ...]):
-        texts = None if default is None else [base.as_text(x) for x in default]
-        flags.DEFINE_list(**{**common, "default": texts})
+        flags.DEFINE_list(**common)
     elif _is(kind, tuple[str, ...]):
-        flags.DEFINE_multi_string(**{**common, "default": default and list(default)})
+        flags.DEFINE_multi_string(**common)
     elif _is(kind, bool):
         flags.DEFINE_boolean(**common)
     elif _is(kind, int):
@@ -151,10 +165,6 @@ def _value(name: str, kind: Any, values: flags.FlagValues) -> Any:
         return tuple(float(x) for x in value)
     except ValueError as error:
         raise ValueError(f"{name}={','.join(value)}: must be numbers") from error
-
-
-def _help(values: flags.FlagValues) -> str:
-    return typing.cast(str, values.get_help(include_special_flags=False))
 
 
 def _parse(values: flags.FlagValues, arguments: list[str]) -> None:

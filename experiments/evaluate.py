@@ -34,6 +34,8 @@ def _evaluate(options: EvaluateOptions) -> None:
     if options.audio:
         scored = evaluate.score_audio(options, tell)
         if is_first_process():
+            for file in scored["files"]:
+                print(f"{file['file']}: {file['bits_per_sample']:.3f} bits per sample")
             print(json.dumps(scored))
         return
     result = evaluate.evaluate_split(options, tell)

@@ -11,20 +11,20 @@ from samplernn_jax.jobs.options.processes import ProcessOptions
 from samplernn_jax.processes import end_all, is_first_process, join_processes, leave
 
 
-def run(act: Callable[[], None], read_processes: Callable[[], ProcessOptions] | None) -> int:
+def run(act: Callable[[], None], processes: ProcessOptions) -> int:
     """Joins the other processes, if there are any, and acts.
 
     Args:
         act: the command.
-        read_processes: gives what the flags say of other processes; None where there are none.
+        processes: how they meet.
 
     Returns:
         The exit code.
     """
     try:
         give_cpu_devices_threads()
-        if read_processes is not None:
-            _join(read_processes())
+        if processes.coordinator is not None:
+            join_processes(processes.coordinator, processes.num_processes, processes.process_id)
         act()
         sys.stdout.flush()
     except OSError as error:
@@ -47,11 +47,6 @@ def run(act: Callable[[], None], read_processes: Callable[[], ProcessOptions] | 
         raise
     leave()
     return 0
-
-
-def _join(options: ProcessOptions) -> None:
-    if options.coordinator is not None:
-        join_processes(options.coordinator, options.num_processes, options.process_id)
 
 
 def _fail(message: str, error: Exception) -> int:

@@ -1,4 +1,4 @@
-r"""Trains a SampleRNN or a WaveNet, and goes on with a stopped training.
+r"""Trains a SampleRNN or a WaveNet, and resumes a stopped run.
 
     python -m experiments.train
 
@@ -8,10 +8,10 @@ trains a small model on a synthetic corpus, without any download. With your own 
     python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \
         --config.data.path=datasets/mine
 
-The same command again goes on exactly where a stopped run was. Any field of the configuration can
-be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000; with
---plan it says how much memory and time that would take, and whether the model will play live. On a
-TPU pod or under SLURM, run it on every host with --coordinator=auto.
+The same command again resumes a stopped run exactly where it was. Any field of the configuration
+can be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000;
+with --plan it says how much memory and time that would take, and whether the model will play live.
+On a TPU pod or under SLURM, run it on every host with --coordinator=auto.
 """
 
 import sys

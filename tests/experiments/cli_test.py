@@ -113,3 +113,15 @@ def test_help_does_not_wait_for_jax(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "--what" in done.stdout
+
+
+def test_a_mistake_in_flags_does_not_wait_for_jax(tmp_path):
+    (tmp_path / "jax.py").write_text("raise ImportError")
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.sample", "--workdir=x", "--continuations=3"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (2, "error: continuations=3: needs --prompt\n")

@@ -5,10 +5,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from samplernn_jax.preparation.named.recipes import DATASETS
 
-from samplernn_jax.jobs.options.prepare import PrepareOptions
-from samplernn_jax.preparation.settings import BuildSettings
 from tests.experiments.commands import call, call_well, start
 
 
@@ -23,18 +20,6 @@ def test_a_dataset_is_described_with_its_histogram_checksums_and_a_picture(datas
 def test_preparing_the_same_again_is_done_at_once_and_says_what_is_there(recordings, dataset):
     flags = ("--input", recordings, "--output", dataset, "--sample_rate=8000", "--clip_s=0.25")
     assert "3 went in, 1 were passed over" in call_well("prepare", *flags)
-
-
-def test_a_setting_is_the_users_the_named_datasets_or_the_default():
-    sc09 = DATASETS["sc09"].settings
-    named = {"output": "x", "dataset": "sc09"}
-    assert PrepareOptions(**named).settings(sc09, sc09.split_by) == sc09
-    longer = PrepareOptions(**named, clip_s=BuildSettings().clip_s)
-    assert longer.settings(sc09, "given").clip_s == sc09.clip_s
-    on_purpose = PrepareOptions(**named, clip_s=BuildSettings().clip_s, given=frozenset({"clip_s"}))
-    assert on_purpose.settings(sc09, "given").clip_s == BuildSettings().clip_s
-    own = PrepareOptions(output="x", input=("y",), sample_rate=8000)
-    assert own.settings(BuildSettings(), "clip") == BuildSettings(8000, split_by="clip")
 
 
 def test_a_killed_preparation_goes_on(tmp_path):

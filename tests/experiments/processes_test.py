@@ -212,12 +212,13 @@ IN_A_COLLECTIVE = """
 import os, sys
 import jax
 from experiments import running
-from samplernn_jax.processes import join_processes, wait_for_all
+from samplernn_jax.jobs.options.processes import ProcessOptions
+from samplernn_jax.processes import wait_for_all
 
 _, coordinator, number, what = sys.argv
+processes = ProcessOptions(coordinator=coordinator, num_processes=2, process_id=int(number))
 
 def act():
-    join_processes(coordinator, 2, int(number))
     wait_for_all("begun")
     if number == "1":
         if what == "killed":
@@ -226,7 +227,7 @@ def act():
     while True:
         wait_for_all("again")
 
-sys.exit(running.run(act, None))
+sys.exit(running.run(act, processes))
 """
 
 
