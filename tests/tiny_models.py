@@ -72,6 +72,18 @@ GRID = {
     "independent": ModelConfig((2, 4), dim=8, emb_size=4, q_levels=16, independent_preds=True),
 }
 
+# Of these as few as hold every two values of options together: numbers of tiers and RNNs, GRU and
+# LSTM, skip connections, h0, weight norm, embedding, quantization, independent predictions.
+PAIRWISE = {
+    name: GRID[name]
+    for name in (
+        *("1tier", "1tier_gru2_plain", "1tier_lstm3_skip_onehot"),
+        *("2tier", "2tier_gru3_skip_plain", "2tier_gru6_onehot", "2tier_lstm2_skip"),
+        *("plain", "mu_law", "skip_lstm_onehot", "3tier_gru4_plain_fixed_h0"),
+        *("3tier_lstm1_plain", "4tier_lstm", "5tier", "independent"),
+    )
+}
+
 
 @functools.partial(jax.jit, static_argnums=0)
 def apply(config: ModelConfig | WaveNetConfig, params: dict, tokens, carry=None, reset=None):
@@ -88,9 +100,12 @@ def fold(config: ModelConfig | WaveNetConfig, params: dict):
 init = jax.jit(init_params, static_argnums=0)
 
 
+_shapes = functools.cache(abstract_params)
+
+
 def random_params(config: ModelConfig | WaveNetConfig, seed: int = 0) -> dict:
     """Parameters in which every bias, h0 and gain matters."""
-    shapes = abstract_params(config)
+    shapes = _shapes(config)
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda x: jnp.asarray(rng.normal(0.0, 0.5, x.shape) + 0.1, jnp.float32), shapes

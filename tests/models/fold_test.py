@@ -37,7 +37,10 @@ def slow(values):
 
 @pytest.mark.parametrize(
     ("precision", "tolerance"),
-    [pytest.param("float32", 3e-5, id="float32"), pytest.param("float64", 1e-12, id="float64")],
+    [
+        pytest.param("float32", 3e-5, id="float32", marks=pytest.mark.slow),
+        pytest.param("float64", 1e-12, id="float64"),
+    ],
 )
 @pytest.mark.parametrize(
     "config", [pytest.param(config, id=name) for name, config in FOLDINGS.items()] + slow(GRID)

@@ -27,6 +27,7 @@ from tests.lowered import lowered, product_types, products
 from tests.tiny_models import GRID, TINY_WAVENET, VARIANTS, fold, random_params, random_tokens
 
 MODELS = {**VARIANTS, "independent": GRID["independent"], "wavenet": TINY_WAVENET}
+FEW = {"1tier", "3tier", "skip_lstm_onehot", "independent", "wavenet"}  # have every kind of product
 OPTIMIZER = OptimizerConfig()
 
 
@@ -86,7 +87,13 @@ PROGRAMS = [training, evaluation, scoring, prompting, sampling]
 every_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(model, id=name, marks=() if name in FEW else pytest.mark.slow)
+        for name, model in MODELS.items()
+    ],
+)
 @every_program
 def test_without_another_wish_every_product_is_exact(program, model):
     found = products(program(model))

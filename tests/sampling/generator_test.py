@@ -235,8 +235,8 @@ def test_sequences_may_have_strategies_of_their_own(generator):
 
 
 def test_many_blocks_are_decoded_by_one_program_in_constant_memory(generator):
-    """The blocks hold 12 MB of tokens and bits, of 1.5 million samples."""
-    stream = generator.stream(key(), 1, 100.0)
+    """The blocks hold 3 MB of tokens and bits, of 375,000 samples."""
+    stream = generator.stream(key(), 1, 25.0)
     for _ in range(60):
         next(stream)
     step = block_step(TINY, mesh_of_rows(1, jax.devices()), 100 * RATE // 4, RATE)

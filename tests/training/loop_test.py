@@ -45,6 +45,14 @@ def finished(data_path, tmp_path_factory):
     return path, lines
 
 
+@pytest.fixture(scope="module")
+def begun(data_path, tmp_path_factory):
+    """A run that ended after step 3, to be copied."""
+    path = tmp_path_factory.mktemp("runs") / "begun"
+    train(make_config(data_path, num_steps=3), path, lambda _: None)
+    return path
+
+
 def entries(path):
     """The metrics log without the clock."""
     return [
@@ -88,7 +96,7 @@ def test_a_run_leaves_all_that_a_user_looks_for(finished):
     assert lines[-1].startswith("Generated 2 wavs")
 
 
-@pytest.mark.parametrize("stopped_at", [3, 4])
+@pytest.mark.parametrize("stopped_at", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_resume_is_bit_exact(data_path, finished, tmp_path, stopped_at):
     path, _ = finished
     train(make_config(data_path, num_steps=stopped_at), tmp_path / "run", lambda _: None)
@@ -101,9 +109,9 @@ def test_resume_is_bit_exact(data_path, finished, tmp_path, stopped_at):
     assert "valid_bits" in entries(path)[-1]
 
 
-def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished, tmp_path):
+def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished, begun, tmp_path):
     path, _ = finished
-    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+    shutil.copytree(begun, tmp_path / "run")
     with Workdir(tmp_path / "run").metrics_file.open("a") as file:
         file.write(json.dumps({"step": 4, "train_bits": 99.0}) + '\n{"step": 5, "tra')
     train(make_config(data_path), tmp_path / "run", lambda _: None)
@@ -111,7 +119,11 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(data_path, finished
 
 
 @pytest.mark.parametrize(
-    ("number", "at"), [(signal.SIGTERM, 4), (signal.SIGINT, 3)], ids=["SIGTERM", "Ctrl-C"]
+    ("number", "at"),
+    [
+        pytest.param(signal.SIGTERM, 4, id="SIGTERM"),
+        pytest.param(signal.SIGINT, 3, id="Ctrl-C", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
     data_path, finished, tmp_path, monkeypatch, capfd, number, at
@@ -144,10 +156,10 @@ def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
 
 
 def test_stopped_before_the_checkpoint_a_run_does_all_again(
-    data_path, finished, tmp_path, monkeypatch
+    data_path, finished, begun, tmp_path, monkeypatch
 ):
     path, _ = finished
-    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+    shutil.copytree(begun, tmp_path / "run")
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -165,18 +177,18 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
     "stopped_in",
     [
         "samplernn_jax.training.loop.evaluate",
-        "samplernn_jax.training.logbook.learning_curve",
-        "samplernn_jax.sampling.generator.Generator.generate",
-        "samplernn_jax.sampling.output.plots.spectrogram",
+        pytest.param("samplernn_jax.training.logbook.learning_curve", marks=pytest.mark.slow),
+        pytest.param("samplernn_jax.sampling.generator.Generator.generate", marks=pytest.mark.slow),
+        pytest.param("samplernn_jax.sampling.output.plots.spectrogram", marks=pytest.mark.slow),
         "samplernn_jax.runs.checkpoint.Checkpoints.record",
     ],
 )
 def test_stopped_after_the_checkpoint_a_run_validates_and_samples_first(
-    data_path, finished, tmp_path, monkeypatch, stopped_in
+    data_path, finished, begun, tmp_path, monkeypatch, stopped_in
 ):
     path, _ = finished
     run, calls = tmp_path / "run", itertools.count()
-    train(make_config(data_path, num_steps=3), run, lambda _: None)
+    shutil.copytree(begun, run)
 
     def stop(*_, **__):
         next(calls)
@@ -199,7 +211,9 @@ def test_stopped_after_the_checkpoint_a_run_validates_and_samples_first(
     jax.tree.map(np.testing.assert_array_equal, all_params(run), all_params(path))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_a_signal_while_it_validates_ends_a_run_at_once(
     data_path, finished, tmp_path, monkeypatch, capfd, number
 ):
@@ -402,8 +416,8 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
 
 
 @pytest.mark.slow
-def test_patience_ends_a_run_that_no_longer_improves(data_path, tmp_path):
-    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+def test_patience_ends_a_run_that_no_longer_improves(data_path, begun, tmp_path):
+    shutil.copytree(begun, tmp_path / "run")
     config = make_config(data_path, optimizer=OptimizerConfig(learning_rate=30.0))
     settings = dataclasses.replace(config.train, num_steps=60, patience=2)
     config = dataclasses.replace(config, train=settings)
@@ -456,9 +470,11 @@ def test_a_disk_without_room_for_a_checkpoint_is_told_before_anything_is_trained
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_steps_that_are_not_finite_are_reported_and_too_many_end_the_run(data_path, tmp_path):
+def test_steps_that_are_not_finite_are_reported_and_too_many_end_the_run(
+    data_path, begun, tmp_path
+):
     path = tmp_path / "run"
-    train(make_config(data_path, num_steps=3), path, lambda _: None)
+    shutil.copytree(begun, path)
     reckless = make_config(data_path, num_steps=40, optimizer=OptimizerConfig(learning_rate=1e38))
     settings = dataclasses.replace(reckless.train, valid_every=40, max_skipped=5)
     lines = []
@@ -468,8 +484,8 @@ def test_steps_that_are_not_finite_are_reported_and_too_many_end_the_run(data_pa
     assert restore_params(Workdir(path), TINY)[0] == 3
 
 
-def test_a_diverged_run_stops_and_keeps_its_good_checkpoint(data_path, tmp_path):
-    train(make_config(data_path, num_steps=3), tmp_path / "run", lambda _: None)
+def test_a_diverged_run_stops_and_keeps_its_good_checkpoint(data_path, begun, tmp_path):
+    shutil.copytree(begun, tmp_path / "run")
     reckless = make_config(data_path, optimizer=OptimizerConfig(learning_rate=1e38))
     with pytest.raises(ValueError, match="training has diverged; lower optimizer"):
         train(reckless, tmp_path / "run", lambda _: None)

@@ -8,15 +8,31 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from samplernn_jax.losses import bits_per_sample
+from samplernn_jax.models.interface import initial_carry
 from samplernn_jax.models.layers import default_init
 from samplernn_jax.models.samplernn.module import SampleRNN, independent_logits
 from tests import reference
-from tests.tiny_models import GRID, TINY, VARIANTS, apply, init, random_params, random_tokens
+from tests.tiny_models import (
+    GRID,
+    PAIRWISE,
+    TINY,
+    VARIANTS,
+    apply,
+    init,
+    random_params,
+    random_tokens,
+)
 
 variants = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 
 
-@pytest.mark.parametrize("config", GRID.values(), ids=GRID.keys())
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(config, id=name, marks=() if name in PAIRWISE else pytest.mark.slow)
+        for name, config in GRID.items()
+    ],
+)
 def test_logits_states_and_gradient_are_the_papers_equations_in_numpy(config):
     params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=3)
     targets = tokens[:, config.overlap :]
@@ -77,25 +93,45 @@ def test_independent_predictions_equal_the_equations_and_need_no_asking():
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
+SHORT, LONG = 4, 8  # in frames: all that the contract needs of a model is two programs
+
+
+def make_tokens(config, num_frames, seed=0):
+    """As many rows as a short segment has tokens."""
+    return random_tokens(config, config.overlap + config.top_frame_size * SHORT, num_frames, seed)
+
+
+def forward(config, params, tokens, carry=None, reset=None):
+    """With the states and resets that None stands for, so that one program does for all."""
+    num_frames = (tokens.shape[1] - config.overlap) // config.top_frame_size
+    if carry is None:
+        carry = initial_carry(config, params, len(tokens))
+    if reset is None:
+        reset = np.zeros(len(tokens), bool)
+    if reset.ndim == 1:
+        reset = np.arange(num_frames) == np.where(reset, 0, num_frames)[:, None]
+    return jax.device_get(apply(config, params, tokens, carry, reset))
+
+
 @variants
 def test_two_segments_with_carry_equal_one_long_segment(config):
-    params, tokens = random_params(config), random_tokens(config, batch=2, num_frames=4)
-    overlap, middle = config.overlap, config.overlap + 2 * config.top_frame_size
-    whole, whole_carry = apply(config, params, tokens)
-    first, carry = apply(config, params, tokens[:, :middle])
-    second, carry = apply(config, params, tokens[:, middle - overlap :], carry)
-    np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, atol=2e-5)
+    params, tokens = random_params(config), make_tokens(config, LONG)
+    overlap, middle = config.overlap, config.overlap + SHORT * config.top_frame_size
+    whole, whole_carry = forward(config, params, tokens)
+    first, carry = forward(config, params, tokens[:, :middle])
+    second, carry = forward(config, params, tokens[:, middle - overlap :], carry)
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), carry, whole_carry)
 
 
 @variants
 def test_no_logit_depends_on_its_own_or_a_later_token(config):
-    params, tokens = random_params(config), random_tokens(config, batch=1, num_frames=3)
+    params, tokens = random_params(config), np.asarray(make_tokens(config, SHORT)[:1])
     overlap, time = config.overlap, tokens.shape[1]
-    one_changed = (tokens + 5 * jnp.eye(time, dtype=jnp.int32)) % config.q_levels
+    one_changed = (tokens + 5 * np.eye(time, dtype=np.int32)) % config.q_levels
     # Row against the same row of as large a batch, where rounding is the same to the last bit.
-    logits, _ = apply(config, params, jnp.repeat(tokens, time, axis=0))
-    changed_logits, _ = apply(config, params, one_changed)
+    logits, _ = forward(config, params, np.repeat(tokens, time, axis=0))
+    changed_logits, _ = forward(config, params, one_changed)
     for t in range(time):
         differs = np.abs(changed_logits[t] - logits[t]).max(axis=-1) > 0
         assert not differs[: max(t + 1 - overlap, 0)].any()
@@ -113,32 +149,41 @@ def test_the_oldest_token_of_the_overlap_matters():
 
 @variants
 def test_reset_rows_start_at_h0_and_others_go_on(config):
-    params, tokens = random_params(config), random_tokens(config, batch=3, num_frames=2)
-    fresh, _ = apply(config, params, tokens)
-    _, carry = apply(config, params, tokens)
-    continued, _ = apply(config, params, tokens, carry)
-    mixed, _ = apply(config, params, tokens, carry, jnp.array([True, False, True]))
-    np.testing.assert_array_equal(mixed[0], fresh[0])
-    np.testing.assert_array_equal(mixed[1], continued[1])
-    np.testing.assert_array_equal(mixed[2], fresh[2])
+    params, tokens = random_params(config), make_tokens(config, SHORT)
+    reset = np.arange(len(tokens)) % 2 == 0
+    fresh, carry = forward(config, params, tokens)
+    continued, _ = forward(config, params, tokens, carry)
+    mixed, _ = forward(config, params, tokens, carry, reset)
+    np.testing.assert_array_equal(mixed, np.where(reset[:, None, None], fresh, continued))
     assert np.abs(fresh - continued).max() > 1e-3
+
+
+def test_states_and_resets_may_be_left_out_and_resets_given_by_row():
+    params, tokens = random_params(TINY), random_tokens(TINY, batch=3, num_frames=2)
+    reset = np.array([True, False, True])
+    fresh, carry = forward(TINY, params, tokens)
+    np.testing.assert_allclose(apply(TINY, params, tokens)[0], fresh, atol=1e-5)
+    continued, _ = forward(TINY, params, tokens, carry)
+    np.testing.assert_allclose(apply(TINY, params, tokens, carry)[0], continued, atol=1e-5)
+    mixed, _ = forward(TINY, params, tokens, carry, reset)
+    np.testing.assert_allclose(apply(TINY, params, tokens, carry, reset)[0], mixed, atol=1e-5)
 
 
 @variants
 def test_a_clip_that_begins_inside_a_segment_is_predicted_as_on_its_own(config):
     params = random_params(config)
     frame, overlap = config.top_frame_size, config.overlap
-    first, second = random_tokens(config, 2, 3), random_tokens(config, 2, 4, seed=1)
-    silence = jnp.full((2, overlap), config.q_zero, jnp.int32)
-    first, second = first.at[:, :overlap].set(silence), second.at[:, :overlap].set(silence)
-    joined = jnp.concatenate([first, second], axis=1)  # the silence of `second` is the gap
-    at = joined.shape[1] - overlap - 4 * frame
-    reset = jnp.zeros((2, (at + 4 * frame) // frame), bool).at[1, at // frame].set(True)
-    junk = jax.tree.map(lambda x: x + 1.0, apply(config, params, first)[1])
-    logits, carry = apply(config, params, joined, junk, reset)
-    alone, carry_alone = apply(config, params, second)
-    np.testing.assert_allclose(logits[1, at:], alone[1], rtol=1e-4, atol=1e-5)
-    assert jnp.abs(logits[0, at:] - alone[0]).max() > 1e-3
+    joined, clip = (np.array(make_tokens(config, n, seed)) for seed, n in enumerate((LONG, SHORT)))
+    clip[:, :overlap] = config.q_zero  # the silence in front of the clip is the gap
+    joined[:, -clip.shape[1] :] = clip
+    reset = np.zeros((len(joined), LONG), bool)
+    reset[1, SHORT] = True
+    alone, carry_alone = forward(config, params, clip)
+    junk = jax.tree.map(lambda x: x + 1.0, carry_alone)
+    logits, carry = forward(config, params, joined, junk, reset)
+    last = logits[:, -SHORT * frame :]
+    np.testing.assert_allclose(last[1], alone[1], rtol=1e-4, atol=1e-5)
+    assert np.abs(last[0] - alone[0]).max() > 1e-3
     for ours, expected in zip(*map(jax.tree.leaves, (carry, carry_alone)), strict=True):
         np.testing.assert_allclose(ours[1], expected[1], rtol=1e-4, atol=1e-5)
 

@@ -60,10 +60,10 @@ def test_with_caches_step_by_step_equals_teacher_forcing(config):
 
     state = first_state(config, params, tokens[:, : config.overlap], jnp.zeros(3))
     # In two blocks, to see that the state carries everything.
-    state, _, first = run(folded, state, forced[:, :17])
-    prompted = first_state(config, params, tokens[:, 17 : config.overlap + 17], state.keys)
-    state, _, last = run(folded, state, forced[:, 17:])
-    np.testing.assert_allclose(run(folded, prompted, forced[:, 17:])[2], last, atol=1e-4)
+    state, _, first = run(folded, state, forced[:, :20])
+    prompted = first_state(config, params, tokens[:, 20 : config.overlap + 20], state.keys)
+    state, _, last = run(folded, state, forced[:, 20:])
+    np.testing.assert_allclose(run(folded, prompted, forced[:, 20:])[2], last, atol=1e-4)
     logits = jnp.concatenate([first, last], axis=1)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * max(1, np.abs(expected).max() / 10))
     np.testing.assert_array_equal(state.position, [[0, 40]] * 3)
