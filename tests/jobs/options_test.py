@@ -2,7 +2,6 @@ import dataclasses
 import json
 
 import pytest
-from samplernn_jax.preparation.named.recipes import DATASETS
 
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.jobs.options import base
@@ -11,6 +10,7 @@ from samplernn_jax.jobs.options.evaluate import EvaluateOptions
 from samplernn_jax.jobs.options.prepare import PrepareOptions
 from samplernn_jax.jobs.options.processes import ProcessOptions
 from samplernn_jax.jobs.options.sample import SampleOptions
+from samplernn_jax.preparation.named.catalog import DATASETS
 from samplernn_jax.preparation.settings import BuildSettings
 
 TO_FILES = {"workdir": "run", "output": "audio"}
