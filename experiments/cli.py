@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import flags, logging
 
+from experiments.messages import fail, stopped
 from samplernn_jax.jobs.options import base
 from samplernn_jax.jobs.options.processes import ProcessOptions
 
@@ -212,28 +213,6 @@ def config_mistakes() -> Iterator[None]:
         reason, *no_name = str(error).split(": SyntaxError(")
         more = " as the name of a field" if no_name else ""
         raise flags.Error(f"--config: {reason}{more}") from error
-
-
-def fail(message: str) -> int:
-    """Says what is wrong; gives the exit code."""
-    print(f"error: {one_line(message)}", file=sys.stderr)
-    return 2
-
-
-def stopped() -> int:
-    """Says that Ctrl-C was noticed; gives the exit code."""
-    print("\nStopped.", file=sys.stderr)
-    return 130
-
-
-def one_line(message: str) -> str:
-    """A message without line breaks."""
-    return re.sub(r"\s+", " ", message)
-
-
-def tell(line: str) -> None:
-    """Prints a line to standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def _prepare_streams() -> None:

@@ -29,7 +29,7 @@ def _evaluate(options: EvaluateOptions) -> None:
 
     def tell(line: str) -> None:
         if is_first_process():
-            cli.tell(line)
+            tell(line)
 
     if options.audio:
         scored = evaluate.score_audio(options, tell)

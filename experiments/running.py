@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from experiments.cli import fail, one_line, stopped
+from experiments.messages import fail, one_line, stopped
 from samplernn_jax.devices import give_cpu_devices_threads
 from samplernn_jax.interruption import Interrupted
 from samplernn_jax.jobs.options.processes import ProcessOptions

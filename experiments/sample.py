@@ -23,6 +23,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments import cli
+from experiments.messages import tell
 from samplernn_jax.jobs.options.sample import SampleOptions
 
 
@@ -39,12 +40,12 @@ def _write(options: SampleOptions) -> None:
     from samplernn_jax.interruption import Interrupted
     from samplernn_jax.jobs import sample
 
-    written = sample.write_files(options, cli.tell)
+    written = sample.write_files(options, tell)
     print(*written.paths, sep="\n", flush=True)
     if written.exit_code:
         raise Interrupted("Stopped after the audio was written.", written.exit_code)
     factor = written.duration_s / written.elapsed_s
-    cli.tell(
+    tell(
         f"In {written.elapsed_s:.1f} s with compilation: {factor:.3g} times real time for each "
         f"sequence, {factor * written.num_generated:.3g} in all."
     )
@@ -57,7 +58,7 @@ def _play(options: SampleOptions) -> None:
 
     if sys.stdout.isatty():
         raise ValueError("stream: standard output is a terminal, must be a player or a file")
-    stream = sample.begin_stream(options, cli.tell)
+    stream = sample.begin_stream(options, tell)
     saved = f"; --resume_state={options.save_state} goes on" if options.save_state else ""
     try:
         with (
@@ -71,7 +72,7 @@ def _play(options: SampleOptions) -> None:
     told = f"{verb} {played.duration_s:.1f} s{saved}."
     if played.exit_code:
         raise Interrupted(told, played.exit_code)
-    cli.tell(told)
+    tell(told)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""What commands print to standard error."""
+
+import re
+import sys
+
+
+def fail(message: str) -> int:
+    """Says what is wrong; gives the exit code."""
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return 2
+
+
+def stopped() -> int:
+    """Says that Ctrl-C was noticed; gives the exit code."""
+    print("\nStopped.", file=sys.stderr)
+    return 130
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks."""
+    return re.sub(r"\s+", " ", message)
+
+
+def tell(line: str) -> None:
+    """Prints a line to standard error."""
+    print(line, file=sys.stderr, flush=True)
