@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 
 from experiments import cli
+from experiments.messages import tell
 from samplernn_jax.jobs.options.evaluate import EvaluateOptions
 
 
@@ -27,18 +28,18 @@ def _evaluate(options: EvaluateOptions) -> None:
     from samplernn_jax.jobs import evaluate
     from samplernn_jax.processes import is_first_process
 
-    def tell(line: str) -> None:
+    def tell_once(line: str) -> None:
         if is_first_process():
             tell(line)
 
     if options.audio:
-        scored = evaluate.score_audio(options, tell)
+        scored = evaluate.score_audio(options, tell_once)
         if is_first_process():
             for file in scored["files"]:
                 print(f"{file['file']}: {file['bits_per_sample']:.3f} bits per sample")
             print(json.dumps(scored))
         return
-    result = evaluate.evaluate_split(options, tell)
+    result = evaluate.evaluate_split(options, tell_once)
     if result is not None:
         print(
             f"{result['bits_per_sample']:.3f} bits per sample on {result['split']} "
