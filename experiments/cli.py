@@ -63,12 +63,11 @@ def main(
     try:
         values = flags.FlagValues()
         read_processes = options(ProcessOptions)(values, arguments) if together else ProcessOptions
-        if not {"--help", "-h"}.isdisjoint(arguments):  # before absl asks for what is required
-            define(values, arguments[:1])
+        read = define(values, arguments)
+        if asks_for_help(arguments):  # before absl asks for what is required
             help = values.get_help(include_special_flags=False)
             print((usage or "").strip(), "\n\nFlags:", help, sep="\n")
             return 0
-        read = define(values, arguments)
         _parse(values, arguments)
         processes = read_processes()
         if processes.coordinator is None:  # else the others are to hear of mistakes
@@ -80,6 +79,11 @@ def main(
         return fail(str(error))
     except KeyboardInterrupt:
         return stopped()
+
+
+def asks_for_help(arguments: list[str]) -> bool:
+    """Whether a command line is to be answered with --help."""
+    return not {"--help", "-h"}.isdisjoint(arguments)
 
 
 def _itself(value: T) -> T:

@@ -11,7 +11,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from experiments.cli import config_mistakes
+from experiments.cli import asks_for_help, config_mistakes
 
 flags.disclaim_key_flags()  # the flag is the command's
 
@@ -44,7 +44,10 @@ def define(
         )
         flag = values[holder.name]
         flag.parser = _Parser()
-        values.set_default(holder.name, str(default))
+        if asks_for_help(arguments):  # the default recipe, which may import jax, need not run
+            flag.default_as_str = repr(str(default))
+        else:
+            values.set_default(holder.name, str(default))
 
     def read() -> Recipe:
         name = Path(flag.config_filename.split(":", 1)[0]).stem

@@ -49,7 +49,7 @@ def test_the_same_options_in_python_write_the_same_files(workdir, tmp_path):
         ),
         told.append,
     )
-    assert told == ["Generating 2 x 0.1 s (3.2 kB)."]
+    assert [line[:22] for line in told] == ["Generating 2 x 0.1 s ("]
     assert (written.num_generated, written.duration_s, written.exit_code) == (2, 0.1, 0)
     for line, path in zip(output.splitlines(), written.paths, strict=True):
         assert Path(line).name == path.name

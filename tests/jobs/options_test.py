@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from samplernn_jax.config import MAX_SEED, NORMALIZATIONS
 from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.jobs.options import base
 from samplernn_jax.jobs.options.benchmark import BenchmarkOptions
@@ -89,6 +90,12 @@ def test_a_setting_is_the_users_the_named_datasets_or_the_default():
     assert own.settings(BuildSettings(), "clip") == BuildSettings(8000, split_by="clip")
 
 
-def test_the_splits_that_can_be_asked_for_are_those_of_a_dataset():
-    (split,) = (field for field in base.fields(EvaluateOptions) if field.name == "split")
-    assert split.metadata["rules"].choices == SPLITS
+def rules_of(kind, name):
+    (field,) = (field for field in base.fields(kind) if field.name == name)
+    return field.metadata["rules"]
+
+
+def test_rules_are_those_of_modules_that_import_jax_and_are_not_imported_for_that():
+    assert rules_of(EvaluateOptions, "split").choices == SPLITS
+    assert rules_of(EvaluateOptions, "normalization").choices == NORMALIZATIONS
+    assert rules_of(SampleOptions, "seed").most == MAX_SEED - 1

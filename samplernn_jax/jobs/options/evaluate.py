@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 from samplernn_jax.checks import require, require_32_bits
-from samplernn_jax.config import NORMALIZATIONS
 from samplernn_jax.jobs.options.base import Options, option
 
 
@@ -23,7 +22,9 @@ class EvaluateOptions(Options):
         "Dataset folder. Default: the one that the run was trained on.", default=None, is_path=True
     )
     normalization: str | None = option(
-        "How to read the dataset. Default: as in training.", default=None, choices=NORMALIZATIONS
+        "How to read the dataset. Default: as in training.",
+        default=None,
+        choices=("dataset", "legacy"),
     )
     batch_size: int | None = option(
         "Rows of a batch. Default: as in training.", default=None, least=1

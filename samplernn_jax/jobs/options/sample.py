@@ -4,7 +4,6 @@ import dataclasses
 
 from samplernn_jax import audio
 from samplernn_jax.checks import require
-from samplernn_jax.config import MAX_SEED
 from samplernn_jax.jobs.options.base import Options, as_text, option
 
 SETTINGS = ("temperature", "top_k", "top_p")
@@ -47,7 +46,7 @@ class SampleOptions(Options):
         default=None,
         is_path=True,
     )
-    seed: int = option("Seed of the random numbers.", default=0, least=0, most=MAX_SEED - 1)
+    seed: int = option("Seed of the random numbers.", default=0, least=0, most=2**31 - 1)
     step: int | None = option("Checkpoint to take. Default: the best.", default=None)
     random_state: bool = option(
         "Begin with random RNN states instead of the learned ones.", default=False
