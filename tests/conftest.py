@@ -17,7 +17,7 @@ os.environ.setdefault(
     + " --xla_cpu_use_fusion_emitters=false"
     * version("jaxlib").startswith("0.10."),
 )
-os.environ["NPROC"] = "64"  # see parallel.give_cpu_devices_threads
+os.environ["NPROC"] = "64"  # see devices.give_cpu_devices_threads
 
 # Many tests compile the same tiny programs, in this process, its workers and the commands.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
