@@ -93,8 +93,12 @@ def breaking(monkeypatch):
 
 @pytest.mark.parametrize(
     ("config", "microbatches", "at_once"),
-    [(TINY, 1, 1), (TINY, 2, 3), (VARIANTS["1tier"], 2, 1), (TINY_WAVENET, 1, 1)],
-    ids=["3tier", "microbatches and several steps a call", "1tier", "wavenet"],
+    [
+        pytest.param(TINY, 1, 1, id="3tier"),
+        pytest.param(TINY, 2, 3, id="microbatches and several steps a call"),
+        pytest.param(VARIANTS["1tier"], 2, 1, id="1tier", marks=pytest.mark.slow),
+        pytest.param(TINY_WAVENET, 1, 1, id="wavenet"),
+    ],
 )
 def test_a_clip_that_begins_in_a_skipped_step_knows_nothing_of_the_one_before(
     config, microbatches, at_once, breaking
