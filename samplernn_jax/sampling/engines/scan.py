@@ -147,9 +147,13 @@ def decode(
             top_frame, (window, model.to_memory(state.carry)), (jnp.arange(num_frames), frames)
         )
     tokens, kept = jax.tree.map(_join_frames, (tokens, kept))
-    carry = model.to_carry(memory, num_frames)
-    position = advance(state.position, jnp.uint32(num_frames))
-    return DecodeState(window.T, carry, state.keys, position), tokens, kept
+    state = DecodeState(
+        window.T,
+        model.to_carry(memory, num_frames),
+        state.keys,
+        advance(state.position, jnp.uint32(num_frames)),
+    )
+    return state, tokens, kept
 
 
 def _join_frames(frames: Shaped[Array, "frames size batch *rest"]) -> Array:
