@@ -69,7 +69,8 @@ class DataConfig:
         require_one_of(self, "normalization", NORMALIZATIONS)
         require(
             self.normalization != "legacy" or self.path != "",
-            "path='': must name a folder of the original's .npy files with normalization='legacy'",
+            "data.path='': must name a folder of the original's .npy files with "
+            "normalization='legacy'",
         )
         minutes = self.synthetic_minutes
         require(

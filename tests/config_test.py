@@ -32,14 +32,14 @@ BAD = {
     "model.size=3": "config.model.size: no such field; there are frame_sizes",
     "data.seq_len=513": "seq_len=513: must be a multiple of the top frame size 8",
     "data.normalization='clip'": "normalization='clip': must be one of dataset, legacy",
-    "data.normalization='legacy'": "path='': must name a folder of the original's .npy files",
+    "data.normalization='legacy'": "data.path='': must name a folder of the original's .npy files",
     "model.q_type='a-law'|data.normalization='legacy'|data.path='x'": (
         "q_type='a-law': the original has no a-law"
     ),
     "data.batch_size=0": "batch_size=0: must be greater than 0",
     "data.path=3": "config.data.path=3: must be text",
     "data.synthetic_minutes=0.2": "synthetic_minutes=0.2: must be 0, or from 1 to 600",
-    "data.synthetic_minutes=0.0": "path='': must name a dataset folder",
+    "data.synthetic_minutes=0.0": "data.path='': must name a dataset folder",
     "optimizer.independent_preds_weight=0.5": "independent_preds_weight=0.5: needs model.indep",
     "optimizer.independent_preds_weight=-1.0": "independent_preds_weight=-1.0: must be at l",
     "optimizer.learning_rate=float('nan')": "learning_rate=nan: must be greater than 0",

@@ -5,6 +5,7 @@ the flags below it does not. `XLA_FLAGS= python -m pytest` compiles as it does f
 """
 
 import os
+import signal
 import tempfile
 from importlib.metadata import version
 
@@ -18,6 +19,9 @@ os.environ.setdefault(
     * version("jaxlib").startswith("0.10."),
 )
 os.environ["NPROC"] = "64"  # see devices.give_cpu_devices_threads
+
+# Tests that run in the background of a script ignore Ctrl-C, and so would the commands they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Many tests compile the same tiny programs, in this process, its workers and the commands.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

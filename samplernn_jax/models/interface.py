@@ -4,6 +4,7 @@ A new architecture is a room beside `samplernn` and `wavenet`, a line in `Archit
 line in `_ARCHITECTURES`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -133,6 +134,11 @@ def init_params(config: ArchitectureConfig, key: Array) -> Params:
 
 def abstract_params(config: ArchitectureConfig) -> Params:
     """The shapes and types of the parameters, without computing them."""
+    return jax.tree.map(lambda shape: shape, _abstract_params(config))
+
+
+@functools.cache
+def _abstract_params(config: ArchitectureConfig) -> Params:
     return jax.eval_shape(architecture(config).init, jax.random.key(0))
 
 

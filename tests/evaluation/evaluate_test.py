@@ -95,7 +95,7 @@ def test_the_mean_of_batches_gives_every_batch_the_same_weight(split):
 
 
 def test_what_takes_long_says_how_far_it_is_on_stderr_alone(split, monkeypatch, capsys):
-    monkeypatch.setattr("samplernn_jax.progress._LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("samplernn_jax.progress.LINE_EVERY_S", 0.0)
     result(split, batch_size=2, seq_len=64)
     out, err = capsys.readouterr()
     assert out == ""

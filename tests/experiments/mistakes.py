@@ -124,7 +124,7 @@ MISTAKES = {
     "train --config={root}/configs/music_wavenet.py --config.model.num_blocks=1000000": (
         "num_blocks=1000000: makes 10000000 layers"
     ),
-    "train {tiny} --config.sample.duration_s=1e9": "is too long, a WAV file holds 4.29 GB",
+    "train {tiny} --config.sample.duration_s=1e9": "is too long, a WAV file holds 4.0 GiB",
     "train {tiny} --config.sample.num_sequences=1000000000": "duration_s: 1000000000 x 0.1 s",
     "evaluate --workdir={workdir} --batch_size=1000000000000": "batch_size=1000000000000: must be",
     "evaluate --workdir={workdir} --batch_size=1000000000": "batch_size=1000000000, seq_len=32:",
