@@ -11,7 +11,6 @@ import math
 import reprlib
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, NotRequired, Required
 
 import numpy as np
@@ -210,41 +209,3 @@ def text_array(array: np.ndarray) -> str:
     """The text in an array of one text; a validator for `typed`."""
     require(array.shape == () and array.dtype.kind == "U", "must be text")
     return str(array)
-
-
-def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of an .npz file, for `typed`.
-
-    Args:
-        path: the file.
-        what: a description of the file, for messages.
-
-    Raises:
-        ValueError: it cannot be read, or is damaged.
-    """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return dict(file)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # readers of zip files and arrays can raise anything
-        raise ValueError(f"{path}: is not {what}, or damaged") from error
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Maps the array of an .npy file into memory.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is damaged, or does not hold exactly one array of numbers.
-    """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # the reader can raise anything
-        raise ValueError(f"{path}: cannot be read as an array ({error})") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{path}: holds several arrays, must hold one")
-    return array

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 from typing_extensions import TypedDict
 
@@ -99,6 +100,44 @@ def read_json(path: Path, kind: Any) -> Any:
         ValueError: it is damaged, or a field breaks its rule.
     """
     return parse_json(path.read_bytes(), kind, str(path))
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of an .npz file, for `typed`.
+
+    Args:
+        path: the file.
+        what: a description of the file, for messages.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return dict(file)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # readers of zip files and arrays can raise anything
+        raise ValueError(f"{path}: is not {what}, or damaged") from error
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Maps the array of an .npy file into memory.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or does not hold exactly one array of numbers.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # the reader can raise anything
+        raise ValueError(f"{path}: cannot be read as an array ({error})") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError(f"{path}: holds several arrays, must hold one")
+    return array
 
 
 def checksum(file: Path) -> str:

@@ -20,9 +20,6 @@ os.environ.setdefault(
 )
 os.environ["NPROC"] = "64"  # see devices.give_cpu_devices_threads
 
-# Tests that run in the background of a script ignore Ctrl-C, and so would the commands they start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Many tests compile the same tiny programs, in this process, its workers and the commands.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="samplernn_jax_tests_", ignore_cleanup_errors=True)
@@ -36,3 +33,6 @@ jaxtyping.install_import_hook("samplernn_jax", "beartype.beartype")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Tests that run in the background of a script ignore Ctrl-C, and so would the commands they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)

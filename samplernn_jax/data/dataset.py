@@ -23,9 +23,9 @@ from pydantic import Field, PositiveInt
 from typing_extensions import TypedDict
 
 from samplernn_jax.config import ArchitectureConfig
-from samplernn_jax.parsing import read_array, typed
+from samplernn_jax.parsing import typed
 from samplernn_jax.quantization import pcm16_table
-from samplernn_jax.storage import checksum, read_json
+from samplernn_jax.storage import checksum, read_array, read_json
 
 SPLITS = ("train", "valid", "test")
 FORMAT_VERSION = 2

@@ -27,7 +27,7 @@ from jaxtyping import Float, Float64, Int32
 
 from samplernn_jax.config import ArchitectureConfig, DataConfig
 from samplernn_jax.data.dataset import SPLITS, Dataset, Split
-from samplernn_jax.parsing import read_array
+from samplernn_jax.storage import read_array
 
 SAMPLE_RATE_HZ = 16_000
 _SHUFFLE_SEED = 123

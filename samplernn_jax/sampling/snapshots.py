@@ -14,11 +14,11 @@ from typing_extensions import TypedDict
 
 from samplernn_jax.checks import require
 from samplernn_jax.models.types import Conditions
-from samplernn_jax.parsing import ArrayOf, read_arrays, text_array, typed
+from samplernn_jax.parsing import ArrayOf, text_array, typed
 from samplernn_jax.sampling.engines.interface import DecodeState
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
-from samplernn_jax.storage import replace_file
+from samplernn_jax.storage import read_arrays, replace_file
 
 LONGEST_BLOCK = 2**22
 """Samples; a block is in memory."""
