@@ -334,7 +334,7 @@ def _sequences_in_part(num_sequences: int, num_prompts: int, part: tuple[int, in
     index, num_parts = part
     require(
         num_sequences >= num_parts,
-        f"num_sequences={num_sequences}: must be one for each of {num_parts} parts",
+        f"num_sequences={num_sequences}: must be at least one for each of {num_parts} parts",
     )
     of_each, more = divmod(num_sequences, num_parts)  # the first parts have one more
     first = index * of_each + min(index, more)

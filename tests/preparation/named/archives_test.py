@@ -87,10 +87,10 @@ def test_damaged_archives_are_named_and_leave_nothing(tmp_path, ending):
         make_tar(path, files, "w:" + ending.removeprefix("tar."))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"data.*is damaged or no archive"):
+    with pytest.raises(ValueError, match=r"data.*is damaged or not an archive"):
         extract(path, tmp_path / "out")
     path.write_bytes(b"no archive at all" * 100)
-    with pytest.raises(ValueError, match=r"data.*is damaged or no archive"):
+    with pytest.raises(ValueError, match=r"data.*is damaged or not an archive"):
         extract(path, tmp_path / "out")
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 

@@ -194,7 +194,7 @@ def test_items_are_listed_and_what_belongs_here_is_downloaded_and_checked(site, 
         site.files[f"/metadata/{item}"] = json.dumps({"files": listing}).encode()
         for name in (f"{item}%20a.ogg", f"../{item}.ogg"):
             site.files[f"/download/{item}/{name}"] = item.encode() * 2
-    with pytest.raises(ValueError, match="it has 6 bytes, must be 5"):
+    with pytest.raises(ValueError, match="it has 6 bytes, not 5"):
         fetch_at_once(fetch)
     for path, content in site.files.items():
         site.files[path] = content.replace(b'"5"', b'"6"')
