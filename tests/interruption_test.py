@@ -57,7 +57,7 @@ def endless(request):
             (1, 0),
             signal.SIGTERM,
             "Finishing the step and saving; interrupt again to stop at once and lose 1 step.",
-            "Stopped at once, which loses 1 step; the same command begins again.",
+            "Stopped at once, which loses 1 step; the same command starts again.",
         ),
         (
             (1500, 1500),

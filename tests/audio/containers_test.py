@@ -192,7 +192,7 @@ def test_a_file_that_was_cut_is_read_up_to_there(tmp_path):
     blocks = []
     with (
         audio.open_recording(cut) as stream,
-        pytest.raises(audio.DamagedError, match=r"ends early or is damaged, \d\.\d s of 10\.0 s"),
+        pytest.raises(audio.DamagedError, match=r"ends early or is damaged; \d\.\d s of 10\.0 s"),
     ):
         blocks.extend(stream.blocks)
     assert 4 * RATE < sum(map(len, blocks)) < 7 * RATE

@@ -254,13 +254,13 @@ def test_what_does_not_fit_is_named(name):
     _, arrays = make(name)
     left_out = next(k for k in arrays if k.endswith(("Output.b", "out_2.b")) and "Big" not in k)
     with pytest.raises(
-        ValueError, match=f"checkpoint: is no .* of the original .it has no parameter {left_out}"
+        ValueError, match=f"checkpoint: is not .* of the original .it has no parameter {left_out}"
     ):
         theano.load({k: v for k, v in arrays.items() if k != left_out})
     with pytest.raises(ValueError, match=r"\(it has parameters that no model has: extra\)"):
         theano.load({**arrays, "extra": np.zeros(3)})
     wrong = {**arrays, left_out: np.zeros(7, np.float32)}
-    with pytest.raises(ValueError, match=rf"{left_out} makes \[7\], must make"):
+    with pytest.raises(ValueError, match=rf"{left_out} makes \[7\], but must make"):
         theano.load(wrong)
 
 
@@ -300,5 +300,5 @@ BAD = {
 )
 def test_what_cannot_be_a_parameter_is_named(name, bad):
     key, value, message = bad
-    with pytest.raises(ValueError, match=rf"checkpoint: is no checkpoint .*{message}"):
+    with pytest.raises(ValueError, match=rf"checkpoint: is not a checkpoint .*{message}"):
         theano.load({**make(name)[1], key: value})

@@ -168,7 +168,7 @@ def test_what_the_user_may_not_have_meant_is_noted():
         (np.zeros((2, 400)), r"prompt array: has shape \[2, 400\] .* 1 to 64 channels"),
         (
             np.zeros(3, np.int16),
-            "prompt array: has shape .* and type int16, must be floating-point",
+            "prompt array: has shape .* and type int16, but must be",
         ),
         (np.zeros(0), "prompt array: holds no audio"),
         (np.zeros((9, 0)), r"prompt array: has shape \[9, 0\]"),
