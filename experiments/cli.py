@@ -1,7 +1,7 @@
-"""What all commands share: flags in, one sentence and exit code 2 for the user's mistakes.
+"""The code that all commands share: flags in; one sentence and exit code 2 for a mistake.
 
-Nothing here imports jax, so that `--help` and mistakes in flags are answered at once, and Ctrl-C
-during the import of jax is no traceback.
+Nothing here imports jax. So `--help` and mistakes in flags are answered at once, and Ctrl-C during
+the import of jax causes no traceback.
 """
 
 import contextlib
@@ -23,20 +23,20 @@ from experiments.messages import fail, stopped
 from samplernn_jax.jobs.options import base
 from samplernn_jax.jobs.options.processes import ProcessOptions
 
-flags.disclaim_key_flags()  # the flags that are defined here are the commands'
+flags.disclaim_key_flags()  # the flags that are defined here belong to the commands
 
 OptionsT = TypeVar("OptionsT", bound=base.Options)
 T = TypeVar("T")
 
 Define = Callable[[flags.FlagValues, list[str]], Callable[[], T]]
-"""Defines flags and gives a function that reads them; gets the whole command line."""
+"""Defines flags for a whole command line, and returns a function that reads them."""
 
 _PLAIN = (
     (r"invalid literal for int\(\) with base 10: .*", "must be a whole number"),
     (r"could not convert string to float: .*", "must be a number"),
     (r"\('Non-boolean argument to boolean flag', .*\)", "must be true or false"),
 )
-"""What Python and absl say of a value, and the same in plain words."""
+"""Messages of Python and absl about a value, and their wording here."""
 
 
 def main(
@@ -46,15 +46,15 @@ def main(
     act: Callable[[T], None],
     together: bool = False,
 ) -> int:
-    """Does what a command line asks for, in this process, as often as it is called.
+    """Runs a command in this process; may be called any number of times.
 
     Args:
-        argv: the flags; None for those that this process was started with.
+        argv: the flags; None for those of this process.
         usage: printed by --help above the flags; the docstring of the command's module.
         define: see `Define`, such as `options`.
-        act: the command, of what was read; a ValueError or OSError that it raises is printed
-            without a traceback.
-        together: whether several processes may do it together.
+        act: the command, a function of the flags' values; a ValueError or OSError that it raises
+            is printed without a traceback.
+        together: whether several processes may run the command together.
 
     Returns:
         The exit code.
@@ -64,13 +64,13 @@ def main(
         values = flags.FlagValues()
         read_processes = options(ProcessOptions)(values, arguments) if together else ProcessOptions
         read = define(values, arguments)
-        if asks_for_help(arguments):  # before absl asks for what is required
+        if asks_for_help(arguments):  # before absl asks for required flags
             help = values.get_help(include_special_flags=False)
             print((usage or "").strip(), "\n\nFlags:", help, sep="\n")
             return 0
         _parse(values, arguments)
         processes = read_processes()
-        if processes.coordinator is None:  # else the others are to hear of mistakes
+        if processes.coordinator is None:  # otherwise the other processes must learn of mistakes
             read = functools.partial(_itself, read())
         from experiments import running  # here, as it imports jax
 
@@ -82,7 +82,7 @@ def main(
 
 
 def asks_for_help(arguments: list[str]) -> bool:
-    """Whether a command line is to be answered with --help."""
+    """Whether a command line asks for --help."""
     return not {"--help", "-h"}.isdisjoint(arguments)
 
 
@@ -94,12 +94,12 @@ def run(command: Callable[[], int]) -> NoReturn:
     """Runs the `main` of a command as this process, and exits with its code."""
     _prepare_streams()
     _keep_compiled_programs()
-    logging.set_verbosity(logging.FATAL)  # orbax logs much that no user asked for
+    logging.set_verbosity(logging.FATAL)  # orbax logs a lot that users do not need
     sys.exit(command())
 
 
 def options(kind: type[OptionsT]) -> Define[OptionsT]:
-    """Flags of an options dataclass: the names, defaults, rules and help of its fields."""
+    """Returns the `Define` of an options dataclass, from its fields' names, rules and help."""
 
     def define(values: flags.FlagValues, arguments: list[str]) -> Callable[[], OptionsT]:
         del arguments
@@ -114,7 +114,7 @@ def options(kind: type[OptionsT]) -> Define[OptionsT]:
 def _define_flag(
     values: flags.FlagValues, name: str, kind: Any, default: Any, metadata: Any
 ) -> None:
-    """The absl flag for a field of an options dataclass."""
+    """Defines the absl flag for a field of an options dataclass."""
     rules: base.Rules = metadata["rules"]
     is_required = default is base.REQUIRED
     common: dict[str, Any] = {
@@ -144,12 +144,12 @@ def _define_flag(
 
 
 def _is(kind: Any, wanted: Any) -> bool:
-    """Whether a type is the wanted one, or None as well."""
+    """Whether a type is the wanted one, or the wanted one or None."""
     return kind == wanted or wanted in typing.get_args(kind)
 
 
 def _read(kind: type[OptionsT], values: flags.FlagValues) -> OptionsT:
-    """The options of parsed flags.
+    """Returns the options that parsed flags give.
 
     Raises:
         ValueError: a flag breaks a rule.
@@ -176,7 +176,7 @@ def _parse(values: flags.FlagValues, arguments: list[str]) -> None:
     """Parses the command line.
 
     Raises:
-        flags.Error: of what the user got wrong.
+        flags.Error: the user made a mistake; the message names it.
     """
     try:
         with config_mistakes():
@@ -201,10 +201,10 @@ def _plain(message: str) -> str:
 
 @contextlib.contextmanager
 def config_mistakes() -> Iterator[None]:
-    """Says what ml_collections refuses of the --config flags.
+    """Words the errors of ml_collections about --config flags.
 
     Raises:
-        flags.Error: it does.
+        flags.Error: ml_collections refuses a flag.
     """
     try:
         yield
@@ -225,7 +225,7 @@ def _prepare_streams() -> None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stdout is None:
         message = (
-            "standard output is closed, must be a terminal, a pipe or a file such as /dev/null"
+            "standard output is closed, but must be a terminal, a pipe or a file such as /dev/null"
         )
         sys.exit(fail(message))
     for stream in (sys.stdout, sys.stderr):  # file names may hold what a terminal cannot show
@@ -234,19 +234,19 @@ def _prepare_streams() -> None:
 
 
 def _keep_compiled_programs() -> None:
-    """Keeps compiled programs for the next process, unless the user has said where or not."""
+    """Keeps compiled programs for the next process, unless the user has configured the cache."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # there is no home
+    except RuntimeError:  # there is no home folder
         return
     folder = cache / "samplernn_jax" / f"compiled_{_kind_of_cpu()}"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
 
 
 def _kind_of_cpu() -> str:
-    """Tells CPUs with other instructions apart, as hosts may share a home."""
+    """Distinguishes CPUs with different instructions, as hosts may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -3,12 +3,12 @@
     python -m experiments.evaluate --workdir=runs/demo --split=test
     python -m experiments.evaluate --workdir=runs/demo --audio=a.wav --audio=b.flac
 
-Takes the best checkpoint, or the one of --step. The last line is one JSON object: the model's
-bits per sample over every sample of the split, the same for any batch size and device count, and
-what two models without memory reach that are fitted on the training split, a histogram and a
-bigram table. All three are of the whole split; a run with train.valid_s > 0 validates on a part of
-valid, and has the bits and baselines of that part in its lines and its learning curve. For audio it
-says how likely each file is, as a whole and second by second.
+Uses the best checkpoint, or the one of --step. The last line is one JSON object: the model's bits
+per sample over every sample of the split, the same for any batch size and device count, and the
+bits per sample of two baselines fitted on the training split, a histogram and a bigram table. All
+three cover the whole split. A run with train.valid_s > 0 validates on a part of valid only; its
+lines and its learning curve show the bits and baselines of that part. For audio files, the JSON
+object says how likely each file is, as a whole and second by second.
 """
 
 import json
@@ -20,7 +20,7 @@ from samplernn_jax.jobs.options.evaluate import EvaluateOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluates and prints the JSON object; gives the exit code."""
+    """Evaluates and prints the JSON object; returns the exit code."""
     return cli.main(argv, __doc__, cli.options(EvaluateOptions), _evaluate, together=True)
 
 

@@ -1,11 +1,11 @@
-"""Makes a workdir out of another implementation's checkpoint.
+"""Turns another implementation's checkpoint into a workdir.
 
     python -m experiments.import_checkpoint --source=theano --path=params.pkl --workdir=runs/old
 
-The model's shape is read off the checkpoint. Then `evaluate` (with --data_path), `sample` and
-`train` take the workdir like one of their own; `train` goes on training the imported model, with
-everything but the model's shape from the recipe. Nothing in the file is run: a pickle that names
-anything but arrays is refused.
+The model's shape is read from the checkpoint. `evaluate` (with --data_path), `sample` and `train`
+then use the workdir like any other; `train` trains the imported model further, and takes everything
+but the model's shape from the recipe. Nothing in the file is executed: a pickle that names anything
+but arrays is refused.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from samplernn_jax.jobs.options.import_checkpoint import ImportOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Imports, then says what there is; gives the exit code."""
+    """Imports, then describes the model and the next commands; returns the exit code."""
     return cli.main(argv, __doc__, cli.options(ImportOptions), _import)
 
 
@@ -26,9 +26,9 @@ def _import(options: ImportOptions) -> None:
     path = options.workdir
     print(
         f"""Imported {model}
-The file does not say q_type and sample rate: they are {model.q_type} and {options.sample_rate} Hz,
-as --q_type and --sample_rate say.
-Go on with
+The checkpoint does not record quantization and sample rate. They are set to {model.q_type} and
+{options.sample_rate} Hz; --q_type and --sample_rate change that.
+Next:
   python -m experiments.sample --workdir={path} --output={path}/samples
   python -m experiments.evaluate --workdir={path} --data_path=DATASET
   python -m experiments.train --config=RECIPE --workdir={path} --config.data.path=DATASET"""

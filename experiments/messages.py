@@ -5,19 +5,19 @@ import sys
 
 
 def fail(message: str) -> int:
-    """Says what is wrong; gives the exit code."""
+    """Prints an error message; returns the exit code."""
     print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
 def stopped() -> int:
-    """Says that Ctrl-C was noticed; gives the exit code."""
+    """Acknowledges Ctrl-C; returns the exit code."""
     print("\nStopped.", file=sys.stderr)
     return 130
 
 
 def one_line(message: str) -> str:
-    """A message without line breaks."""
+    """Returns a message without line breaks."""
     return re.sub(r"\s+", " ", message)
 
 

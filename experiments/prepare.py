@@ -1,20 +1,20 @@
-"""Makes a dataset out of recordings.
+"""Makes a dataset from recordings.
 
     python -m experiments.prepare --input=my_recordings --output=datasets/mine
 
-Takes every audio file below the folder, of any length, rate and channel count that libsndfile or
-FFmpeg reads (wav, flac, ogg, mp3, m4a, wma, the sound of mp4 and webm, ...), mixes it down to
+Takes every audio file below the folder that libsndfile or FFmpeg reads (wav, flac, ogg, mp3, m4a,
+wma, the sound of mp4 and webm, ...), of any length, sample rate and channel count, mixes it down to
 mono, resamples it, leaves silence out and cuts the rest into clips. One gain is applied to all
-recordings, so that loud and quiet keep their relation. Whole recordings are held out for validation
-and test where there are at least ten of them, single clips otherwise. What cannot be read is
-reported and passed over.
+recordings, so that their relative loudness is kept. Whole recordings are held out for validation
+and test where there are at least ten of them, single clips otherwise. Files that cannot be read are
+listed and passed over.
 
 Datasets of the field are downloaded, checked and split as the papers do:
 
     python -m experiments.prepare --dataset=sc09 --output=datasets/sc09
 
-A stopped preparation or download goes on when the same command is run again. To see again what
-went in, and to check that nothing was damaged since:
+A stopped preparation or download goes on when the same command is run again. To see the summary
+again, and check that no file has changed since:
 
     python -m experiments.prepare --describe=datasets/mine
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prepares a dataset, or describes one; gives the exit code."""
+    """Prepares a dataset, or describes one; returns the exit code."""
     return cli.main(argv, __doc__, _define, _prepare)
 
 

@@ -1,4 +1,4 @@
-"""The flag --config: a recipe, which is a program, and fields of it that are set by hand."""
+"""The flag --config: a recipe, which is a program, and fields set on the command line."""
 
 import sys
 import traceback
@@ -17,12 +17,12 @@ flags.disclaim_key_flags()  # the flag is the command's
 
 
 class Recipe(NamedTuple):
-    """What --config says.
+    """A recipe, with the fields that were set on the command line.
 
     Attributes:
-        name: of the file, without its ending.
-        values: of the configuration.
-        given: what was set by hand, by names such as "model.dim".
+        name: the file's name, without its ending.
+        values: the values of the configuration.
+        given: the fields that were set on the command line, by names such as "model.dim".
     """
 
     name: str
@@ -36,7 +36,7 @@ def define(
     """Defines the flag, and gives a function that reads it once it is parsed.
 
     Raises:
-        flags.Error: a field of the default recipe is set by hand, and there is no such field.
+        flags.Error: the command line sets a field that the default recipe does not have.
     """
     with config_mistakes():
         holder = config_flags.DEFINE_config_file(
@@ -57,10 +57,10 @@ def define(
 
 
 class _Parser(flags.ArgumentParser):
-    """Runs a recipe; mistakes in it are told with their line."""
+    """Runs a recipe, and reports a mistake in it with its line."""
 
     def parse(self, argument: str) -> ml_collections.ConfigDict:
-        """What the `get_config` of the file returns, which gets what stands after a colon.
+        """Returns the result of the file's `get_config`, which gets the text after a colon.
 
         Raises:
             flags.Error: there is no such file, the program fails, or it returns something else.
@@ -68,7 +68,7 @@ class _Parser(flags.ArgumentParser):
         file, *given = argument.split(":", 1)
         if not Path(file).is_file():
             what = (
-                "must be" if Path(file).exists() or not file else "there is no such file, must be"
+                "must be" if Path(file).exists() or not file else "there is no such file; must be"
             )
             raise flags.Error(f"config={file}: {what} a recipe, such as the files in configs/")
         try:
@@ -82,12 +82,14 @@ class _Parser(flags.ArgumentParser):
             raise flags.Error(f"config={_where_it_failed(error, file)}") from error
         if not isinstance(config, ml_collections.ConfigDict):
             kind = type(config).__name__
-            raise flags.Error(f"config={file}: get_config() returns {kind}, must return ConfigDict")
+            raise flags.Error(
+                f"config={file}: get_config() returns {kind}, but must return a ConfigDict"
+            )
         config.lock()
         return config
 
     def flag_type(self) -> str:
-        """For --help."""
+        """The flag's type in --help."""
         return "config object"
 
 

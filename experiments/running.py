@@ -12,11 +12,11 @@ from samplernn_jax.processes import end_all, is_first_process, join_processes, l
 
 
 def run(act: Callable[[], None], processes: ProcessOptions) -> int:
-    """Joins the other processes, if there are any, and acts.
+    """Joins the other processes, if there are any, and runs the command.
 
     Args:
         act: the command.
-        processes: how they meet.
+        processes: how several processes meet.
 
     Returns:
         The exit code.
@@ -50,13 +50,13 @@ def run(act: Callable[[], None], processes: ProcessOptions) -> int:
 
 
 def _fail(message: str, error: Exception) -> int:
-    """Ends all processes, if there are several, or says what is wrong; gives the exit code."""
+    """Prints the error, and ends all processes if there are several; returns the exit code."""
     end_all(error, one_line(message), 2)
     return fail(message)
 
 
 def _can_print() -> bool:
-    """Whether one more line can be printed; if not it is dropped, as Python tries again at exit."""
+    """Whether a line can be printed; if not, it is dropped, as Python tries again at exit."""
     try:
         print(flush=True)
     except OSError:

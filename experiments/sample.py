@@ -2,10 +2,11 @@ r"""Generates audio from a trained model.
 
     python -m experiments.sample --workdir=runs/demo --output=more --num_sequences=4 --duration_s=5
 
-writes WAV files, their spectrograms and a JSON file that says how they were made and how likely
-each of them is. The run describes itself; --step takes another checkpoint than the best. The same
-seed gives the same audio. A lower temperature makes it calmer, a higher one wilder; one for each
-sequence tries several at once, and --schedule changes them over time.
+writes WAV files, their spectrograms and a JSON file that records how they were made and how likely
+each of them is. The workdir holds everything that is needed; --step uses a checkpoint other than
+the best. The same seed gives the same audio. A lower temperature makes the audio calmer, a higher
+one wilder; a list, one for each sequence, tries several at once, and --schedule changes it over
+time.
 
     python -m experiments.sample --workdir=runs/piano --output=more --prompt=sonata.flac \
         --prompt_start_s=60 --prompt_duration_s=2 --continuations=4 --keep_prompt
@@ -14,7 +15,7 @@ continues a recording, in any format and at any sample rate, four times.
 
     python -m experiments.sample --workdir=runs/piano --stream | ffplay -nodisp -
 
-plays for ever. Ctrl-C ends it, with --save_state=FILE so that --resume_state=FILE goes on.
+plays until Ctrl-C. --save_state=FILE saves the state then, and --resume_state=FILE goes on from it.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from samplernn_jax.jobs.options.sample import SampleOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Generates, writes and lists the files, or plays; gives the exit code."""
+    """Generates, writes and lists the files, or plays a stream; returns the exit code."""
     return cli.main(argv, __doc__, cli.options(SampleOptions), _sample, together=True)
 
 
@@ -46,18 +47,18 @@ def _write(options: SampleOptions) -> None:
         raise Interrupted("Stopped after the audio was written.", written.exit_code)
     factor = written.duration_s / written.elapsed_s
     tell(
-        f"In {written.elapsed_s:.1f} s with compilation: {factor:.3g} times real time for each "
-        f"sequence, {factor * written.num_generated:.3g} in all."
+        f"Took {written.elapsed_s:.1f} s, compilation included: {factor:.3g} times real time for "
+        f"each sequence, {factor * written.num_generated:.3g} in total."
     )
 
 
 def _play(options: SampleOptions) -> None:
-    """Writes to standard output until the end, its reader's, or a signal."""
+    """Writes a stream to standard output until it ends, its reader closes it, or a signal comes."""
     from samplernn_jax.interruption import Interrupted
     from samplernn_jax.jobs import sample
 
     if sys.stdout.isatty():
-        raise ValueError("stream: standard output is a terminal, must be a player or a file")
+        raise ValueError("stream: standard output is a terminal, but must be a player or a file")
     stream = sample.begin_stream(options, tell)
     saved = f"; --resume_state={options.save_state} goes on" if options.save_state else ""
     try:

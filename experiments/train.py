@@ -10,7 +10,7 @@ trains a small model on a synthetic corpus, without any download. With your own 
 
 The same command again resumes a stopped run exactly where it was. Any field of the configuration
 can be set on the command line, such as --config.model.dim=512 or --config.train.num_steps=20000;
-with --plan it says how much memory and time that would take, and whether the model will play live.
+--plan shows how much memory and time the training would take, and whether the model will play live.
 On a TPU pod or under SLURM, run it on every host with --coordinator=auto.
 """
 
@@ -32,7 +32,7 @@ _DEMO = Path(__file__).parent.parent / "configs" / "demo.py"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains, then says what there is to look at and what to do next; gives the exit code."""
+    """Trains, then lists the results and the next commands; returns the exit code."""
     return cli.main(argv, __doc__, _define, _train, together=True)
 
 
@@ -40,7 +40,7 @@ def _define(
     values: flags.FlagValues, arguments: list[str]
 ) -> Callable[[], tuple[TrainOptions, recipe.Recipe]]:
     read_options = cli.options(TrainOptions)(values, arguments)
-    help = "Recipe to train; the files in configs/ say what each is for."
+    help = "Recipe to train. Each file in configs/ says what it is for."
     read_recipe = recipe.define(values, arguments, _DEMO, help)
     return lambda: (read_options(), read_recipe())
 
@@ -66,15 +66,15 @@ def _say_what_is_next(config: "ExperimentConfig", workdir: Path) -> None:
         f"""
 Trained. In {workdir} you find
   samples/            what the model generated: wavs to listen to, and their spectrograms
-  learning_curve.png  bits per sample while training, and what they are without a model
+  learning_curve.png  bits per sample during training, beside the baselines
   metrics.jsonl       the same in numbers; tensorboard/ for TensorBoard
-Go on with (both take the checkpoint that was best in validation)
+Next (both commands use the best checkpoint in validation):
   python -m experiments.evaluate --workdir={workdir} --split=test
   python -m experiments.sample --workdir={workdir} --output={workdir}/more --duration_s=10"""
     )
     if not config.data.path:
         print(
-            """and with your own recordings (see README.md)
+            """With your own recordings (see README.md):
   python -m experiments.prepare --input=FOLDER --output=datasets/mine
   python -m experiments.train --config=configs/piano_small.py --workdir=runs/mine \\
       --config.data.path=datasets/mine"""

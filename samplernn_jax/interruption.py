@@ -126,17 +126,17 @@ class RunStatus:
         lost = "nothing" if self.step == self.saved_step else self._unsaved
         if jax.process_count() > 1:
             return (
-                "Stopping after the next step that all processes reach, and saving; again to stop "
-                f"without that, which loses {lost}."
+                "Stopping and saving after the next step that all processes reach; interrupt again "
+                f"to stop at once and lose {lost}."
             )
         if self.step == self.saved_step:
             return f"Stopping; step {self.step} is saved."
-        return f"Finishing the step and saving; again to stop without saving, which loses {lost}."
+        return f"Finishing the step and saving; interrupt again to stop at once and lose {lost}."
 
     def on_second_signal(self) -> str:
         """The answer to the second: what was lost, and where the next run begins."""
         lost = "nothing" if self.step == self.saved_step else self._unsaved
-        then = f"goes on after step {self.saved_step}" if self.saved_step else "begins again"
+        then = f"goes on after step {self.saved_step}" if self.saved_step else "starts again"
         return f"Stopped at once, which loses {lost}; the same command {then}."
 
     @property

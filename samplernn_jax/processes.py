@@ -239,7 +239,7 @@ def _all_have_read(failure: Failure) -> bool:
 def _give_up(coordinator: str) -> None:
     print(
         f"error: coordinator={coordinator}: some processes did not join within {_MEET_WITHIN_S} s; "
-        "start all of them within that time, and look at their messages",
+        "start all of them within that time, and check their messages",
         file=sys.stderr,
     )
     _exit(2)

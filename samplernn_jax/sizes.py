@@ -55,16 +55,16 @@ def _check(config: ExperimentConfig, rows: int, copies: int, limit_bytes: int | 
         return
     data, parameters = config.data, architecture(config.model).num_parameters
     of_model, needed = _BYTES * copies * parameters, bytes_at_once(config, rows, copies)
-    there_is = f"must be at most the {describe_bytes(limit_bytes)} that it has"
+    there_is = f"which has {describe_bytes(limit_bytes)}"
     require(
         of_model <= limit_bytes,
         f"model.dim={config.model.dim}: a model of {parameters:,} parameters takes at least "
-        f"{describe_bytes(of_model)} of each device, {there_is}; lower model.dim",
+        f"{describe_bytes(of_model)} on each device, {there_is}; lower model.dim",
     )
     require(
         needed <= limit_bytes,
         f"batch_size={data.batch_size}, seq_len={data.seq_len}: take at least "
-        f"{describe_bytes(needed)} of each device with a model of {parameters:,} parameters, "
+        f"{describe_bytes(needed)}, with a model of {parameters:,} parameters, on each device, "
         f"{there_is}; lower them, or raise parallel.microbatches",
     )
 
@@ -89,6 +89,6 @@ def check_generation(
     require(
         limit_bytes is None or needed <= limit_bytes,
         f"{name}={num_sequences}: takes at least {describe_bytes(needed)} with {num_samples:,} "
-        "samples of each at once, must be at most the "
+        "samples of each at once, but there are "
         f"{describe_bytes(limit_bytes or 0)} of memory",
     )

@@ -36,7 +36,7 @@ def check_local(name: str, path: str | Path) -> None:
     """
     if _SCHEME.match(str(path)):
         raise ValueError(
-            f"{name}={path}: must be a path on this machine, remote folders are not supported; "
+            f"{name}={path}: must be a path on this machine; remote folders are not supported, so "
             "mount it and name the folder"
         )
 
@@ -57,9 +57,9 @@ def check_folder(name: str, folder: Path) -> None:
         if path.is_dir():
             return
         if path.is_symlink() or path.exists():
-            what = "a file" if path.exists() else "a link to nothing"
+            what = "a file" if path.exists() else "a broken link"
             raise ValueError(
-                f"{name}={folder}: must be a folder or a new one, but {path} is {what}"
+                f"{name}={folder}: must be a folder, or not exist yet, but {path} is {what}"
             )
 
 

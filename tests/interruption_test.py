@@ -50,14 +50,14 @@ def endless(request):
         (
             (7, 5),
             signal.SIGINT,
-            "Finishing the step and saving; again to stop without saving, which loses 2 steps.",
+            "Finishing the step and saving; interrupt again to stop at once and lose 2 steps.",
             "Stopped at once, which loses 2 steps; the same command goes on after step 5.",
         ),
         (
             (1, 0),
             signal.SIGTERM,
-            "Finishing the step and saving; again to stop without saving, which loses 1 step.",
-            "Stopped at once, which loses 1 step; the same command begins again.",
+            "Finishing the step and saving; interrupt again to stop at once and lose 1 step.",
+            "Stopped at once, which loses 1 step; the same command starts again.",
         ),
         (
             (1500, 1500),

@@ -291,9 +291,9 @@ def test_a_state_of_a_stream(folder):
         (lambda x: x.astype(np.float64), r"holds float64 \["),
         (lambda x: np.array(3), r"holds int64 \[\]"),
         (lambda x: np.where(np.arange(len(x)) == 1, 0, x), "holds a length of 0, must be greater"),
-        (lambda x: x[:-1], "it counts"),
+        (lambda x: x[:-1], "it holds"),
         (lambda x: np.append(x[:-2], [x[-2] + 1, x[-1] - 1]), None),
-        (lambda x: np.append(x[:-1], x[-1] + 10**6), "it counts"),
+        (lambda x: np.append(x[:-1], x[-1] + 10**6), "it holds"),
         (lambda x: np.array([None] * len(x)), "cannot be read"),
     ],
 )

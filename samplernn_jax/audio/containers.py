@@ -82,14 +82,16 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
         known = streams[0].codec_context is not None
         require(known, "cannot be read as audio (its codec is unknown)")
         is_protected = _is_protected(streams[0], log)
-        require(not is_protected, "is protected (DRM), so only its shop's own player can read it")
+        require(
+            not is_protected, "is copy-protected (DRM), so only its seller's player can read it"
+        )
         events = _DecoderEvents()
         frames = _frames(container, events)
         first = next(frames, None)
         if first is None:
-            complaint = events.complaints[0][1] if events.complaints else "nothing in it"
+            complaint = events.complaints[0][1] if events.complaints else "it is empty"
             raise ValueError(f"cannot be read as audio ({complaint})")
-        several = f"has {len(streams)} audio streams, of which the first is used"
+        several = f"has {len(streams)} audio streams; the first is used"
         notes = [several] if len(streams) > 1 else []
         rate, layout = first.sample_rate, first.layout
         pieces = _pieces(itertools.chain([first], frames), events, notes)
@@ -210,7 +212,7 @@ def _frames(container: Any, events: _DecoderEvents) -> Iterator[Any]:
             except av.error.FFmpegError as error:
                 raise DamagedError(f"is damaged ({error.strerror})") from error
             except IndexError as error:  # PyAV knows only the streams at the beginning
-                raise DamagedError("has another stream from here on") from error
+                raise DamagedError("has an unexpected stream from here on") from error
             try:
                 frames, lost = packet.decode(), []
             except av.error.FFmpegError as error:
@@ -294,7 +296,7 @@ def _checked(pieces: Iterator[Frames], promised_s: float | None, rate: int) -> I
         yield piece
     if promised_s is not None and num_frames / rate < promised_s - _TOLERANCE_S:
         raise DamagedError(
-            f"ends early or is damaged, {num_frames / rate:.1f} s of {promised_s:.1f} s can be read"
+            f"ends early or is damaged; {num_frames / rate:.1f} s of {promised_s:.1f} s can be read"
         )
 
 

@@ -48,7 +48,9 @@ def open_recording(
         except sndfile.NotReadError:
             recording = stack.enter_context(containers.open_recording(raw, start, num_frames))
         rate, (lowest, highest) = recording.sample_rate_hz, SAMPLE_RATES_HZ
-        require(lowest <= rate <= highest, f"cannot be true: its header says {rate} Hz")
+        require(
+            lowest <= rate <= highest, f"has an impossible sample rate in its header, {rate} Hz"
+        )
         yield recording
 
 
@@ -90,7 +92,7 @@ def read_mono(open_it: Opener, sample_rate_hz: int) -> MonoRecording:
         )
     elif balance.is_suspicious:
         notes.append(
-            "has channels that partly cancel each other, so that their mix loses "
+            "has channels that partly cancel each other, so their mix loses "
             f"{balance.lost_db:.0f} dB"
         )
     return MonoRecording(waveform, recording.sample_rate_hz, notes)

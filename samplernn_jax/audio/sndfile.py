@@ -143,10 +143,10 @@ def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Fr
         if num_read < len(block):
             break
     if position < min(stop, _promised_frames(file)):
-        raise DamagedError(f"ends early, its header promises {file.frames} frames")
+        raise DamagedError(f"ends early; its header promises {file.frames} frames")
     shorter = _SHORTER_THAN_HEADER.search(file.extra_info)
     if position < stop and shorter and int(shorter[2]) < int(shorter[1]) < _LENGTH_UNKNOWN:
-        raise DamagedError(f"ends early, its header promises {shorter[1]} bytes of audio")
+        raise DamagedError(f"ends early; its header promises {shorter[1]} bytes of audio")
 
 
 def _fill(file: soundfile.SoundFile, block: Frames) -> tuple[int, soundfile.LibsndfileError | None]:

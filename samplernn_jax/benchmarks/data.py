@@ -33,8 +33,8 @@ def make_dataset(path: Path, hours: float) -> None:
     needed, free = hours * 3600 * settings.sample_rate_hz * 2, shutil.disk_usage(path.parent).free
     require(
         needed < free,
-        f"hours={hours:g}: takes {describe_bytes(needed)}, must be less than the "
-        f"{describe_bytes(free)} free in {path.parent}",
+        f"hours={hours:g}: takes {describe_bytes(needed)}, but only "
+        f"{describe_bytes(free)} are free in {path.parent}",
     )
     melody = np.tile(synthetic.melody(np.random.default_rng(0)), 4)[: settings.clip_len]
     num_clips = max(3, round(hours * 3600 / settings.clip_s))

@@ -249,13 +249,13 @@ def _open_split(path: Path, name: str, expected: SplitInfo) -> PcmSplit:
     ):
         if found != recorded:
             raise ValueError(
-                f"{file}: is truncated or damaged, it counts {found} where dataset.json says "
-                f"{recorded}; prepare the dataset again"
+                f"{file}: is truncated or damaged; it holds {found} where dataset.json says "
+                f"{recorded}. Prepare the dataset again"
             )
     if not np.isin(np.cumsum([len(shard) for shard in shards]), np.cumsum(lengths)).all():
         raise ValueError(
-            f"{lengths_file(path, name)}: belongs to other shards, as a clip spans two of them; "
-            "prepare the dataset again"
+            f"{lengths_file(path, name)}: does not belong to these shards, as a clip spans two of "
+            "them; prepare the dataset again"
         )
     return PcmSplit(name, lengths, shards)
 
@@ -268,7 +268,7 @@ def _file_of_shard(path: Path, shard: ShardInfo) -> Path:
 def _check_lengths(file: Path, lengths: np.ndarray) -> None:
     if lengths.ndim != 1 or lengths.dtype != np.int64:
         raise ValueError(
-            f"{file}: holds {lengths.dtype} {list(lengths.shape)}, must be int64 [num_clips]"
+            f"{file}: holds {lengths.dtype} {list(lengths.shape)}, but must hold int64 [num_clips]"
         )
     if lengths.min(initial=1) < 1:
         raise ValueError(f"{file}: holds a length of {lengths.min()}, must be greater than 0")

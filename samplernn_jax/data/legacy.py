@@ -124,7 +124,7 @@ def quantize(
     if from_zero.max() == 0:
         if q_type == "linear":
             raise ValueError(
-                "is silent, for which legacy normalization has no tokens with q_type='linear'"
+                "is silent; legacy normalization has no tokens for silence with q_type='linear'"
             )
         return np.zeros(len(clip), np.int32)
     scaled = from_zero / from_zero.max()
@@ -154,8 +154,8 @@ def _find(path: Path, split: str) -> Path:
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
         raise ValueError(
-            f"data.path={path}: must hold one file *_{split}.npy with normalization='legacy', "
-            f"found {found}"
+            f"data.path={path}: must hold one file *_{split}.npy with normalization='legacy', but "
+            f"holds {found}"
         )
     return files[0]
 
@@ -167,6 +167,6 @@ def _open_clips(file: Path) -> Float[np.ndarray, "clips samples"]:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
     if clips.ndim != 2 or clips.dtype.kind != "f" or clips.shape[1] == 0:
         raise ValueError(
-            f"{file}: holds {clips.dtype} {list(clips.shape)}, must be float [clips, samples]"
+            f"{file}: holds {clips.dtype} {list(clips.shape)}, but must hold float [clips, samples]"
         )
     return clips

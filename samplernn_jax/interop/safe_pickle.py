@@ -24,7 +24,7 @@ class _Dtype:
 
     def __init__(self, code: str, *_: Any) -> None:
         if not isinstance(code, str) or not re.fullmatch("[fiub][1248]", code):
-            raise pickle.UnpicklingError(f"an array has the type {code!r}, which is no number")
+            raise pickle.UnpicklingError(f"an array has the type {code!r}, which is not a number")
         self._code, self._byteorder = code, "|"
 
     def set_state(self, state: tuple) -> None:
@@ -65,7 +65,7 @@ def _from_buffer(content: bytes | bytearray, dtype: _Dtype, shape: tuple, order:
 
 def _reconstruct(subtype: object, *_: Any) -> _Array:
     if subtype is not _NDARRAY:
-        raise pickle.UnpicklingError("an array is of another class than numpy.ndarray")
+        raise pickle.UnpicklingError("an array is not a plain numpy.ndarray")
     return _Array()
 
 
@@ -114,13 +114,15 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in _KNOWN:
-            raise pickle.UnpicklingError(f"it names {f'{module}.{name}'!r}, which is no array")
+            raise pickle.UnpicklingError(
+                f"it names {f'{module}.{name}'!r}, which is not part of an array"
+            )
         return _KNOWN[f"{module}.{name}"]
 
     def load_build(self) -> None:
         state = self.stack.pop()
         if type(self.stack[-1]) not in (_Array, _Dtype):
-            raise pickle.UnpicklingError("it gives a state to what is no array")
+            raise pickle.UnpicklingError("it sets the state of something that is not an array")
         self.stack[-1].set_state(state)
 
     def load_dict(self) -> None:
@@ -144,7 +146,7 @@ class _Reader(pickle._Unpickler):
 def _dict(items: list) -> dict[str, Any]:
     names, values = items[::2], items[1::2]
     if not all(type(name) is str for name in names):
-        raise pickle.UnpicklingError("the name of an array is no text")
+        raise pickle.UnpicklingError("the name of an array is not text")
     return dict(zip(names, values, strict=True))
 
 
@@ -159,18 +161,18 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         try:
             content = _Reader(stream, encoding="latin1").load()
             if type(content) is not dict:
-                raise pickle.UnpicklingError("it is no dict")
+                raise pickle.UnpicklingError("it is not a dict")
             return {name: _array(name, value) for name, value in content.items()}
         except OSError:
             raise
         except EOFError as error:
-            raise ValueError(f"{path}: is no pickled dict of arrays (it ends early)") from error
+            raise ValueError(f"{path}: is not a pickled dict of arrays (it ends early)") from error
         except Exception as error:  # a damaged pickle can raise anything
             reason = str(error) or type(error).__name__
-            raise ValueError(f"{path}: is no pickled dict of arrays ({reason})") from error
+            raise ValueError(f"{path}: is not a pickled dict of arrays ({reason})") from error
 
 
 def _array(name: str, value: Any) -> np.ndarray:
     if type(value) is not _Array:
-        raise pickle.UnpicklingError(f"{name!r} is no array")
+        raise pickle.UnpicklingError(f"{name!r} is not an array")
     return value.array

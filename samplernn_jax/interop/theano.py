@@ -73,7 +73,7 @@ def load(
     try:
         return _load(arrays, q_type, independent_preds, learn_h0)
     except ValueError as error:
-        raise ValueError(f"{where}: is no checkpoint of the original ({error})") from error
+        raise ValueError(f"{where}: is not a checkpoint of the original ({error})") from error
 
 
 def _load(
@@ -87,7 +87,7 @@ def _load(
         array = np.asarray(arrays[name])
         if array.dtype.kind not in "fiu" or array.ndim != ndim or not np.isfinite(array).all():
             raise ValueError(
-                f"{name} is {array.dtype} {list(array.shape)}, must be finite numbers in {ndim} "
+                f"{name} is {array.dtype} {list(array.shape)}, not finite numbers in {ndim} "
                 "dimensions"
             )
         found.append(name)
@@ -102,8 +102,8 @@ def _load(
         array = find(path, expected.ndim)
         if array.shape != expected.shape:
             raise ValueError(
-                f"{found[-1]} makes {list(array.shape)}, must make {list(expected.shape)} to fit "
-                "the others"
+                f"{found[-1]} makes {list(array.shape)}, but must make {list(expected.shape)} to "
+                "fit the others"
             )
         params[path] = jnp.asarray(array, expected.dtype)
     left = [str(name) for name in arrays if name not in found]
@@ -162,7 +162,7 @@ def _infer_wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> WaveNetConfi
     pattern = re.compile(r"block_\d+\.parametrized_weights")
     lengths = {name: len(read(name, 1)) for name in map(str, arrays) if pattern.fullmatch(name)}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"its blocks have unequal numbers of layers, {lengths}")
+        raise ValueError(f"its blocks have different numbers of layers, {lengths}")
     q_levels, dim = read("final.W", 4).shape[:2]
     return WaveNetConfig(
         num_blocks=len(lengths),

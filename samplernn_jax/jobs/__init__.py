@@ -1,1 +1,1 @@
-"""What the commands do, as functions of their options."""
+"""The work of the commands, as functions of their options."""

@@ -18,27 +18,27 @@ from samplernn_jax.jobs.options.benchmark import BenchmarkOptions
 from samplernn_jax.sizes import check_generation, check_training
 
 Figures = dict[str, Any]
-"""What was measured, as JSON has it."""
+"""The result of a measurement, ready for JSON."""
 
 Recipes = Callable[[str], dict[str, Any]]
-"""Gives the values of a recipe by its name."""
+"""Returns the values of a recipe by its name."""
 
 _SAMPLE_RATE_HZ = 16_000
-"""What real time is when sampling is measured."""
+"""The sample rate for which the real-time factor of sampling is given."""
 
 
 def benchmark(
     options: BenchmarkOptions, recipes: Recipes, tell: Callable[[str], None]
 ) -> list[Figures]:
-    """Measures what the options ask for, and gives the figures of each measurement.
+    """Measures what the options ask for, and returns the figures of each measurement.
 
     Args:
         options: what to measure.
-        recipes: gives the values of a recipe; no dataset of it is read.
-        tell: receives the same in words, a line each.
+        recipes: returns the values of a recipe, whose dataset is not read.
+        tell: receives the figures in words, a line for each measurement.
 
     Raises:
-        ValueError: there is no such recipe or dataset, or what is asked for does not fit.
+        ValueError: there is no such recipe or dataset, or the measurement does not fit.
     """
     if options.what == "data":
         return [_data(options, tell)]
@@ -74,7 +74,7 @@ def _data(options: BenchmarkOptions, tell: Callable[[str], None]) -> Figures:
 
 
 def _experiment(values: dict[str, Any], **data: Any) -> ExperimentConfig:
-    """A recipe's experiment on random tokens, with other values of its data."""
+    """Returns a recipe's experiment on random tokens, with some fields of its data replaced."""
     return ExperimentConfig.from_mapping(
         {**values, "data": {**values["data"], "path": "random", **data}}
     )
@@ -94,7 +94,7 @@ def _sample(
     tell(
         f"{name}, {batch_size} at once on {result['devices']}: "
         f"{result['samples_per_s_per_sequence']:,.0f} samples/s each, "
-        f"{result['samples_per_s_total']:,.0f} in all, {result['real_time_factor']:.3g} times "
+        f"{result['samples_per_s_total']:,.0f} in total, {result['real_time_factor']:.3g} times "
         f"real time at {_SAMPLE_RATE_HZ:,} Hz; a sample reads "
         f"{result['weight_bytes_per_sample'] / 1e6:.1f} of {result['weight_bytes'] / 1e6:.1f} MB "
         f"of weights, {result['bandwidth_ratio']:.0%} of "
@@ -107,7 +107,7 @@ def _sample(
 
 @contextlib.contextmanager
 def _empty_compilation_cache() -> Iterator[None]:
-    """Compiles into a new cache, so that the first compilation is one."""
+    """Uses a new compilation cache, so that the first compilation finds nothing in it."""
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: jax.config.values[name] for name in names}
     with tempfile.TemporaryDirectory() as folder:

@@ -26,11 +26,11 @@ from samplernn_jax.sizes import check_evaluation
 from samplernn_jax.training.plan import out_of_memory_as_sentence
 
 _DECIMALS = 6
-"""They depend on neither batch size, segment length nor devices."""
+"""Results that depend on neither batch size, segment length nor devices."""
 
 
 class SplitResult(TypedDict):
-    """Bits per sample of a split: of the model, and of two without memory fitted on train."""
+    """Bits per sample on a split: the model's, and those of two baselines fitted on train."""
 
     bits_per_sample: float
     average: str
@@ -63,11 +63,11 @@ def score_audio(options: EvaluateOptions, tell: Callable[[str], None]) -> AudioR
     """Scores the files of `audio`.
 
     Args:
-        options: with `audio`.
-        tell: receives what the user may want to know about a file, a sentence each.
+        options: options with `audio`.
+        tell: receives notes about the files, a sentence each.
 
     Raises:
-        ValueError: the workdir holds no such checkpoint, or a file cannot be read.
+        ValueError: the workdir does not hold the checkpoint, or a file cannot be read.
     """
     generator = Generator.from_workdir(options.workdir, options.step)
     rate, files = generator.sample_rate_hz, list[FileScore]()
@@ -92,15 +92,15 @@ def score_audio(options: EvaluateOptions, tell: Callable[[str], None]) -> AudioR
 
 
 def evaluate_split(options: EvaluateOptions, tell: Callable[[str], None]) -> SplitResult | None:
-    """Evaluates on a split; of several processes, the first one has the result.
+    """Evaluates on a split; of several processes, only the first returns the result.
 
     Args:
-        options: without `audio`.
-        tell: receives what is begun, a sentence each.
+        options: options without `audio`.
+        tell: receives a sentence about each part of the work as it begins.
 
     Raises:
-        ValueError: the workdir holds no such checkpoint, the dataset does not fit the model, or
-            the batch does not fit the devices.
+        ValueError: the workdir does not hold the checkpoint, the dataset does not fit the model,
+            or the batch does not fit the devices.
     """
     mesh, workdir = make_mesh(), Workdir(Path(options.workdir))
     info = workdir.read_info()
@@ -136,11 +136,11 @@ def evaluate_split(options: EvaluateOptions, tell: Callable[[str], None]) -> Spl
 
 
 def _as_asked(options: EvaluateOptions, info: RunInfo, workdir: Workdir) -> ExperimentConfig:
-    """The run's configuration with what the options say."""
+    """Returns the run's configuration, with the values that the options set."""
     if not (info.dataset_digest or options.data_path):
         raise ValueError(
-            f"data_path='': must name a dataset, as workdir {workdir.path} holds an imported model "
-            "that was not trained here"
+            f"data_path='': must name a dataset, as the imported model in workdir {workdir.path} "
+            "was not trained here"
         )
     asked: dict[str, Any] = {
         "path": options.data_path,
@@ -155,12 +155,12 @@ def _as_asked(options: EvaluateOptions, info: RunInfo, workdir: Workdir) -> Expe
 def _open(
     options: EvaluateOptions, info: RunInfo, workdir: Workdir, config: ExperimentConfig
 ) -> Dataset:
-    """The dataset, if it is one that the model can be evaluated on."""
+    """Returns the dataset, if the model can be evaluated on it."""
     path = workdir.data_path(config)
     dataset = open_dataset(path, config.data)
     if dataset.sample_rate_hz != info.sample_rate_hz:
         raise ValueError(
-            f"data_path={path}: is at {dataset.sample_rate_hz} Hz, must be at the model's "
+            f"data_path={path}: is at {dataset.sample_rate_hz} Hz, but must be at the model's "
             f"{info.sample_rate_hz} Hz"
         )
     if options.data_path is None and options.normalization is None:

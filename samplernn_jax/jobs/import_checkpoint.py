@@ -1,4 +1,4 @@
-"""Making a workdir out of another implementation's checkpoint."""
+"""Turning another implementation's checkpoint into a workdir."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from samplernn_jax.storage import check_folder, new_folder
 
 
 def import_checkpoint(options: ImportOptions) -> ArchitectureConfig:
-    """Makes the workdir, and gives the model's shape.
+    """Makes the workdir, and returns the model's configuration.
 
     Raises:
-        ValueError: the checkpoint cannot be read, or does not fit the options, or something is at
-            `workdir` already.
+        ValueError: the checkpoint cannot be read or does not fit the options, or `workdir` exists
+            already.
         OSError: the workdir cannot be written.
     """
     path = Path(options.workdir)

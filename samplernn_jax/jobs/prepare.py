@@ -1,4 +1,4 @@
-"""Preparing a dataset out of recordings, and describing one."""
+"""Preparing a dataset from recordings, and describing one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,15 +16,15 @@ from samplernn_jax.storage import check_folder
 
 
 def prepare(options: PrepareOptions, tell: Callable[[str], None], progress: OnProgress) -> str:
-    """Makes the dataset that the options ask for; where it is already, nothing is done.
+    """Makes the dataset that the options describe; does nothing if it exists already.
 
     Args:
         options: with `output`, and `input` or `dataset`.
-        tell: receives where a named dataset comes from.
-        progress: told how far the work is.
+        tell: receives a line about the source of a named dataset.
+        progress: called with the progress of the work.
 
     Returns:
-        What is in the dataset, in lines for people.
+        A description of the dataset, in lines for people.
 
     Raises:
         ValueError: an option breaks its rule, the recordings cannot be found or used, or something
@@ -36,7 +36,7 @@ def prepare(options: PrepareOptions, tell: Callable[[str], None], progress: OnPr
     output = expanded(options.output)
     check_folder("output", output)
     if output.resolve() in [expanded(path).resolve() for path in options.input]:
-        raise ValueError(f"output={output}: must be another folder than the input")
+        raise ValueError(f"output={output}: must not be the input folder")
     if options.dataset is None:
         found, settings = _own(options, output)
     else:
@@ -46,7 +46,7 @@ def prepare(options: PrepareOptions, tell: Callable[[str], None], progress: OnPr
 
 
 def describe(path: Path) -> Iterator[str]:
-    """Tells what is in a dataset, part by part, and draws some clips into its describe.png.
+    """Describes a dataset part by part, and draws some clips into its describe.png.
 
     Raises:
         ValueError: there is no dataset, or a file of it has changed.
@@ -58,16 +58,16 @@ def describe(path: Path) -> Iterator[str]:
     yield description.loudness(info, described) + "\n"
     if damaged := damaged_files(path):
         raise ValueError(
-            f"{path}: {', '.join(damaged)} changed since it was written; prepare it again"
+            f"{path}: {', '.join(damaged)} changed after preparation; prepare the dataset again"
         )
-    yield "All checksums hold."
+    yield "All checksums match."
     picture = path / "describe.png"
     description.picture(picture, dataset)
-    yield f"Some clips are drawn in {picture}."
+    yield f"{picture} shows some clips."
 
 
 def _own(options: PrepareOptions, output: Path) -> tuple[Found, BuildSettings]:
-    """The user's recordings, and their settings."""
+    """Returns the user's recordings, and their settings."""
     found = recordings.find([expanded(path) for path in options.input], leave_out=output)
     if options.split_by == "folder":
         split = recordings.split_by_folder(found.recordings)
@@ -82,7 +82,7 @@ def _own(options: PrepareOptions, output: Path) -> tuple[Found, BuildSettings]:
 def _named(
     options: PrepareOptions, name: str, tell: Callable[[str], None], progress: OnProgress
 ) -> tuple[Found, BuildSettings]:
-    """The recordings of a named dataset, and its settings with those that are given."""
+    """Returns the recordings of a named dataset, and its settings with those of the user."""
     dataset = catalog.DATASETS[name]
     tell(f"{name}: {dataset.about}. From {dataset.source}; licence: {dataset.licence}.")
     folder = expanded(options.input[0]) if options.input else None

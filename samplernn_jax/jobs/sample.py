@@ -29,24 +29,24 @@ from samplernn_jax.sampling.stream import Stream
 from samplernn_jax.storage import checksum, make_folder, write_json
 
 _BLOCK_S = 0.25
-"""Length of the blocks in which files are generated."""
+"""Length in seconds of the blocks in which files are generated."""
 
 _OF_NO_CONSEQUENCE = {
     *("workdir", "output", "pictures"),
     *(field.name for field in fields(ProcessOptions)),
 }
-"""Flags that change nothing in the files."""
+"""Flags that do not change the content of the files."""
 
 
 class Written(NamedTuple):
-    """Generated files.
+    """The result of generating files.
 
     Attributes:
-        paths: of the sequences that were kept, in the order of their ranks or numbers.
-        num_generated: sequences, with those that were rejected.
-        duration_s: of each sequence, without its prompt.
-        elapsed_s: seconds that generating took.
-        exit_code: of a signal that came when all was written; 0 where none came.
+        paths: the files of the sequences that were kept, in the order of their ranks or numbers.
+        num_generated: the number of sequences, including rejected ones.
+        duration_s: the length of each sequence, without its prompt.
+        elapsed_s: the seconds that generating took.
+        exit_code: the exit code of a signal that came after all was written; 0 without one.
     """
 
     paths: tuple[Path, ...]
@@ -60,8 +60,8 @@ class Played(NamedTuple):
     """The end of a stream.
 
     Attributes:
-        duration_s: audio that was handed over.
-        exit_code: of the signal that ended the stream; 0 where none did.
+        duration_s: the length of the audio that was handed over.
+        exit_code: the exit code of the signal that ended the stream; 0 without one.
     """
 
     duration_s: float
@@ -69,21 +69,21 @@ class Played(NamedTuple):
 
 
 def write_files(options: SampleOptions, tell: Callable[[str], None]) -> Written:
-    """Generates sequences, and writes a file of each and a JSON file that says how.
+    """Generates sequences, and writes each to a file, with a JSON file that records how.
 
     Args:
-        options: without `stream`; of several processes, each writes its share of the sequences.
-        tell: receives what the user may want to know, a sentence each.
+        options: options without `stream`; each of several processes writes its share.
+        tell: receives notes for the user, a sentence each.
 
     Raises:
         ValueError: an option breaks its rule, does not fit the model, or would replace files that
             were made in another way.
-        Interrupted: a signal came before all audio was there; no file is left.
+        Interrupted: a signal came before all audio was generated; no file is left.
     """
     if options.output is None:
         raise ValueError("output: must be given")
     if jax.process_count() > 1 and (options.rank or options.reject is not None):
-        raise ValueError("rank, reject: need a single process, as each knows its sequences only")
+        raise ValueError("rank, reject: need a single process, as each knows only its sequences")
     generator = Generator.from_workdir(options.workdir, options.step)
     rate = generator.sample_rate_hz
     num_samples = generator.num_samples("duration_s", options.file_duration_s)
@@ -118,11 +118,11 @@ def write_files(options: SampleOptions, tell: Callable[[str], None]) -> Written:
 
 
 def begin_stream(options: SampleOptions, tell: Callable[[str], None]) -> Stream:
-    """The stream that the options describe, a new one or a resumed one.
+    """Returns the stream that the options describe, a new one or a resumed one.
 
     Args:
-        options: with `stream`.
-        tell: receives what the user may want to know, a sentence each.
+        options: options with `stream`.
+        tell: receives notes for the user, a sentence each.
 
     Raises:
         ValueError: an option breaks its rule or does not fit the model, there are several
@@ -136,7 +136,7 @@ def begin_stream(options: SampleOptions, tell: Callable[[str], None]) -> Stream:
     if options.save_state is not None:
         path = Path(options.save_state)
         if path.is_dir():
-            raise ValueError(f"save_state={path}: is a folder, must be a file")
+            raise ValueError(f"save_state={path}: is a folder, but must be a file")
         make_folder("folder of save_state", path.parent)
     if options.resume_state is not None:
         return generator.resume(options.resume_state)
@@ -144,16 +144,16 @@ def begin_stream(options: SampleOptions, tell: Callable[[str], None]) -> Stream:
 
 
 def play(options: SampleOptions, stream: Stream, pipe: io.BufferedIOBase) -> Played:
-    """Writes a stream until its end, its reader's or a signal; then saves the state, if asked to.
+    """Writes a stream until it ends, its reader closes it, or a signal comes; then saves the state.
 
     Args:
-        options: of the stream.
-        stream: from `begin_stream`.
+        options: the options of the stream; the state is saved only with `save_state`.
+        stream: the result of `begin_stream`.
         pipe: receives the audio.
 
     Raises:
         ValueError: the stream has more sequences than a WAV file can have channels.
-        OSError: the output takes no more; the state is saved.
+        OSError: the output accepts no more; the state is saved.
     """
     num_samples = None
     if options.duration_s is not None:
@@ -181,7 +181,7 @@ def _save(stream: Stream, options: SampleOptions) -> None:
 def _begun(
     generator: Generator, options: SampleOptions, block_s: float, tell: Callable[[str], None]
 ) -> Stream:
-    """The new stream that the options describe; of several processes, this one's share."""
+    """Returns the new stream that the options describe, or this process's share of it."""
     prompts = [
         Prompt(path, None, options.prompt_start_s, options.prompt_duration_s, options.prompt_gain)
         for path in options.prompt
@@ -201,7 +201,7 @@ def _begun(
 
 
 def _settings(options: SampleOptions) -> dict[str, Setting]:
-    """Temperature, top_k and top_p: as given, or as in the schedule."""
+    """Returns temperature, top_k and top_p: as given, or as in the schedule."""
     values: dict[str, Setting] = {}
     for name in SETTINGS:
         given = getattr(options, name)
@@ -217,7 +217,7 @@ def _settings(options: SampleOptions) -> dict[str, Setting]:
 def _generate(
     stream: Stream, options: SampleOptions, folder: Path, num_samples: int, request: Request
 ) -> list[WrittenSequence]:
-    """Writes the files of all sequences, or raises Interrupted if that is requested."""
+    """Writes the files of all sequences, or raises Interrupted after a signal."""
     blocks = itertools.count()
     encoding = output.EXACT if options.normalize else options.encoding
     with output.progress(num_samples, stream.sample_rate_hz) as advance:
@@ -242,12 +242,12 @@ def _generate(
 
 
 class _Plan(NamedTuple):
-    """Where the files go and what is said of them.
+    """The names of the files, and the content of the JSON file.
 
     Attributes:
-        names: of each sequence's file, without its rank, by the sequence's number.
-        json_path: of the file that says how they were made.
-        provenance: its content, but for the sequences.
+        names: the name of each sequence's file, without its rank, by the sequence's number.
+        json_path: the file that records how they were made.
+        provenance: the content of that file, apart from the sequences.
     """
 
     names: dict[int, str]
@@ -273,7 +273,7 @@ class _Plan(NamedTuple):
 def _keep(
     sequences: list[WrittenSequence], options: SampleOptions, plan: _Plan, folder: Path
 ) -> list[Path]:
-    """Gives the selected files their names, and writes the JSON file beside them."""
+    """Renames the selected files, and writes the JSON file beside them."""
     kept = _selected(sequences, options)
     digits = len(str(len(sequences) - 1))
     paths = []
@@ -295,7 +295,7 @@ def _keep(
 
 
 def _selected(sequences: list[WrittenSequence], options: SampleOptions) -> list[WrittenSequence]:
-    """The sequences that are kept, ranked if they are to be."""
+    """Returns the sequences that are kept, ranked if the options say so."""
     low, high = options.reject or (0.0, 0.0)
     order = scores.likeliest_first(np.array([x.bits_per_sample for x in sequences]))
     order = scores.without_tails(order, low, high)
@@ -303,7 +303,7 @@ def _selected(sequences: list[WrittenSequence], options: SampleOptions) -> list[
 
 
 def _provenance(generator: Generator, stream: Stream, options: SampleOptions) -> dict[str, Any]:
-    """All that it takes to make the same files again."""
+    """Returns all that is needed to make the same files again."""
     resolved = {"step": generator.step, "duration_s": options.file_duration_s} | (
         {"continuations": options.continuations_each}
         if options.prompt

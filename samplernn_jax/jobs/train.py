@@ -1,4 +1,4 @@
-"""Training, of an imported model too."""
+"""Training a recipe's model, or an imported one."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ from samplernn_jax.runs.workdir import Workdir
 def experiment(
     values: Mapping[str, Any], given: Mapping[str, Any], path: Path, report: Callable[[str], None]
 ) -> ExperimentConfig:
-    """The experiment of a recipe, with the model that was imported into the workdir, if one was.
+    """Returns the experiment of a recipe, with the model imported into the workdir, if any.
 
-    The recipe's model is for a new workdir. Fields that the user has set by hand are obeyed, or
-    refused.
+    The recipe's own model is used in new workdirs only. Fields that the user has set are obeyed
+    or refused, never ignored.
 
     Args:
-        values: of the recipe, with what the user has set.
-        given: what the user has set, by names such as "model.dim".
+        values: the values of the recipe, with those that the user has set.
+        given: the values that the user has set, by names such as "model.dim".
         path: the workdir; need not exist.
-        report: told that the model is another than the recipe's.
+        report: receives a line if the model is not the recipe's.
 
     Raises:
         ValueError: a value breaks its rule, or does not fit the imported model.
@@ -32,8 +32,8 @@ def experiment(
         return ExperimentConfig.from_mapping(values)
     if not values["data"]["path"]:
         raise ValueError(
-            "config.data.path='': must name a dataset to train the imported model of "
-            f"{path} with, as the synthetic corpus has another sample rate"
+            "config.data.path='': must name a dataset to train the imported model on, as the "
+            f"synthetic corpus does not have the sample rate of {path}"
         )
     of_model = {
         name.removeprefix("model."): value
@@ -43,5 +43,5 @@ def experiment(
     imported = workdir.imported_model_with(of_model)
     model = {"architecture": imported.architecture, **dataclasses.asdict(imported)}
     if model != values["model"] and is_first_process():
-        report("Training the imported model of the workdir; the recipe's is not used.")
+        report("Training the model that was imported into the workdir, not the recipe's.")
     return ExperimentConfig.from_mapping({**values, "model": model})

@@ -48,6 +48,6 @@ def check_num_layers(field: str, num_layers: int) -> None:
     """
     require(
         num_layers <= MAX_LAYERS,
-        f"{field}: makes {num_layers} layers in all tiers or blocks, must be at most {MAX_LAYERS}, "
-        "as each is compiled on its own",
+        f"{field}: makes {num_layers} layers in all tiers or blocks; at most {MAX_LAYERS} are "
+        "allowed, as each is compiled on its own",
     )

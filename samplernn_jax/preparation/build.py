@@ -117,8 +117,8 @@ def _cleared_on_mistakes(work: Path, output: Path) -> Iterator[None]:
         if error.errno not in _DISK_FULL:
             raise
         raise OSError(
-            f"{output}: cannot be written ({error.strerror or error}); what was done so far is "
-            f"kept in {work}, so make room and run the same command again, or remove it"
+            f"{output}: cannot be written ({error.strerror or error}); the work so far is kept in "
+            f"{work}, so make room and run the same command again, or remove that folder"
         ) from error
 
 

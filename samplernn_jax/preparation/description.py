@@ -55,7 +55,7 @@ def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
     if info["split_by"] == "clip":
         yield (
             "There are too few recordings to hold out whole ones: valid and test come from the "
-            "recordings that are trained on, and flatter the model."
+            "training recordings, so they flatter the model."
         )
 
 
@@ -126,7 +126,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     """
     known = [recording for recording in recordings if recording.rms is not None]
     if not known:
-        return "loudness         is unknown, as an older version made the dataset"
+        return "loudness         is unknown, as an older version prepared the dataset"
     levels = np.array([decibels(r.gain * (r.rms or 0.0)) for r in known])
     median = np.median(levels)
     usual = max(_OUTSTANDING_DB, 3 * 1.4826 * float(np.median(np.abs(levels - median))))
@@ -138,7 +138,7 @@ def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
     for number, recording in enumerate(known):
         if info["gain"] is not None and recording.gain < info["gain"]:
             lowered_db = decibels(info["gain"] / recording.gain)
-            marks[number] = f"  stands out, was turned down by {lowered_db:.1f} dB"
+            marks[number] = f"  stands out, turned down by {lowered_db:.1f} dB"
         elif abs(levels[number] - median) >= usual:
             marks[number] = f"  stands out by {levels[number] - median:+.1f} dB"
     listed = [n for n in range(len(known)) if marks[n] or len(known) <= _MAX_LEVELS]

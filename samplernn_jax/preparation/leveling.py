@@ -82,7 +82,7 @@ def level_recordings(staged: Sequence[Staged], settings: BuildSettings) -> Level
     plain = [Leveled(r, r.mean if settings.remove_dc else 0.0, 1.0) for r in staged]
     usable = [recording for recording in plain if recording.peak <= ABSURD_PEAK]
     rejected = [
-        Rejected(r.staged.name, f"has samples of {r.peak:.3g}, full scale is 1")
+        Rejected(r.staged.name, f"has samples of {r.peak:.3g}, where full scale is 1")
         for r in plain
         if r.peak > ABSURD_PEAK
     ]

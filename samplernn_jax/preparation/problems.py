@@ -49,13 +49,13 @@ def _of_content(info: dict[str, Any], settings: BuildSettings) -> Iterator[str]:
     kept_s = sum(s["num_samples"] for s in info["splits"].values()) / settings.sample_rate_hz
     if kept_s < _ENOUGH_S:
         yield (
-            f"The dataset holds {describe_duration(kept_s)} of audio; a model memorizes less than "
-            "about 10 minutes, or learns nothing. An hour or more is better."
+            f"The dataset holds {describe_duration(kept_s)} of audio; from less than about 10 "
+            "minutes, a model memorises the audio or learns nothing. An hour or more is better."
         )
     if audio["silence_s"] > audio["read_s"] / 2:
         yield (
             f"{audio['silence_s'] / audio['read_s']:.0%} of the audio was silence and is left out; "
-            "check by ear whether recordings are broken, or lower --silence_db."
+            "listen for broken recordings, or lower --silence_db."
         )
     quiet = sum(audio["bands"][:_QUIET_BANDS]) / sum(audio["bands"])
     if quiet > 0.5:
@@ -79,29 +79,29 @@ def _of_levels(
         over = info["audio"]["over"]
         clipped = f", and {over:.4%} of the samples were clipped" if over > 0 else ""
         yield (
-            f"{len(clicks)} of {len(used)} recordings have peaks far above the rest of them, "
+            f"{len(clicks)} of {len(used)} recordings have peaks far above the rest of them; "
             f"the worst is {worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({decibels(worst.outlying_peak / worst.peak):.0f} dB above); these do not set the "
-            f"level{clipped}. Check by ear whether they are clicks of a damaged file; if not, "
+            f"({decibels(worst.outlying_peak / worst.peak):.0f} dB above). These peaks do not set "
+            f"the level{clipped}. Listen whether they are clicks of a damaged file; if not, "
             "--gain=none keeps all amplitudes as they are."
         )
     loud = [r for r in used if info["gain"] is not None and r.gain < info["gain"]]
     if loud:
         worst = min(loud, key=lambda r: r.gain)
         yield (
-            f"{len(loud)} of {len(used)} recordings are much louder than all others, the worst is "
+            f"{len(loud)} of {len(used)} recordings are much louder than all others; the worst is "
             f"{worst.staged.name} at {worst.staged.peak_s:.2f} s "
-            f"({decibels(info['gain'] / worst.gain):.0f} dB above them); these are turned down "
-            "more than the others, which would be quiet otherwise. Leave out what does not belong "
-            "to the rest."
+            f"({decibels(info['gain'] / worst.gain):.0f} dB above them). They are turned down "
+            "more than the others, which would be quiet otherwise. Leave out recordings that do "
+            "not belong to the rest."
         )
     faint = [r for r in used if decibels(r.gain) > _HIGH_GAIN_DB]
     if faint:
         worst = max(faint, key=lambda r: r.gain)
         bits = max(0.0, 16 - decibels(worst.gain) / DB_PER_BIT)
         yield (
-            f"{len(faint)} of {len(used)} recordings are very quiet, the worst is "
-            f"{worst.staged.name} (gain {decibels(worst.gain):.0f} dB): if it has 16 bits, its "
+            f"{len(faint)} of {len(used)} recordings are very quiet; the worst is "
+            f"{worst.staged.name} (gain {decibels(worst.gain):.0f} dB). If it has 16 bits, its "
             f"sound uses {bits:.0f} of them, and the model will learn their rounding noise. Record "
             "it louder, or with 24 bits."
         )
@@ -114,15 +114,15 @@ def _of_channels(used: Sequence[Staged], settings: BuildSettings) -> Iterator[st
         yield (
             f"{len(cancelled)} of {len(used)} recordings have channels that cancel each other when "
             f"they are mixed, such as {worst.name} (one seems to be inverted), so only "
-            f"channel {worst.channel} of it is used; --channel=N uses channel N of every one."
+            f"its channel {worst.channel} is used; --channel=N uses channel N of all recordings."
         )
     partly = [r for r in used if r.channel == 0 and r.lost_db >= SUSPICIOUS_DB]
     if partly:
         worst = max(partly, key=lambda r: r.lost_db)
         yield (
             f"{len(partly)} of {len(used)} recordings have channels that partly cancel each "
-            f"other, the worst is {worst.name} (its mix loses {worst.lost_db:.0f} dB); --channel=1 "
-            "takes one channel instead of the mix."
+            f"other; the worst is {worst.name} (its mix loses {worst.lost_db:.0f} dB). --channel=1 "
+            "uses the first channel instead of the mix."
         )
 
 
@@ -131,8 +131,8 @@ def _of_recordings(used: Sequence[Staged], settings: BuildSettings) -> Iterator[
     if clipped:
         worst = max(clipped, key=lambda recording: recording.clipped)
         yield (
-            f"{len(clipped)} of {len(used)} recordings are clipped, the worst is {worst.name} "
-            f"({worst.clipped:.1%} of its samples); the model will learn the distortion."
+            f"{len(clipped)} of {len(used)} recordings are clipped; the worst is {worst.name} "
+            f"({worst.clipped:.1%} of its samples). The model will learn the distortion."
         )
     copies = len(used) - len({recording.digest for recording in used})
     if copies:
@@ -142,11 +142,11 @@ def _of_recordings(used: Sequence[Staged], settings: BuildSettings) -> Iterator[
         )
     offset = [recording for recording in used if abs(recording.mean) > _OFFSET]
     if offset:
-        done = "was removed" if settings.remove_dc else "stays in, because of --noremove_dc"
+        done = "was removed" if settings.remove_dc else "is kept, because of --noremove_dc"
         worst = max(offset, key=lambda recording: abs(recording.mean))
         yield (
-            f"{len(offset)} of {len(used)} recordings have a DC offset, the worst is {worst.name} "
-            f"({worst.mean:+.3f}); it {done}."
+            f"{len(offset)} of {len(used)} recordings have a DC offset; the worst is {worst.name} "
+            f"({worst.mean:+.3f}). The offset {done}."
         )
     nyquist_hz = settings.sample_rate_hz / 2
     narrow = [recording for recording in used if recording.bandwidth_hz < _FULL_BAND * nyquist_hz]
@@ -178,7 +178,7 @@ def _of_held_out(
             name, distance = far[0]
             yield (
                 f"{len(far)} of {len(recordings[split])} recordings in {split} sound unlike all "
-                f"that is trained on, the worst is {name} ({distance:.0f} dB from the nearest in "
-                "level and spectrum), so bits there say little about the rest; choose another "
-                "--seed, or name what is held out."
+                f"training recordings; the worst is {name} ({distance:.0f} dB from the nearest in "
+                "level and spectrum). So bits there say little about the rest; choose another "
+                "--seed, or choose the held-out recordings yourself."
             )

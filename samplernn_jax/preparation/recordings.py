@@ -212,5 +212,5 @@ def split_by_lists(recordings: Sequence[Recording], lists: dict[str, Path]) -> l
         for line in _lines(lists[split]):
             require(line in names, f"{lists[split]}: names {line!r}, which is not in the input")
             only_here = splits.setdefault(line, split) == split
-            require(only_here, f"{lists[split]}: names {line!r}, as the other list does")
+            require(only_here, f"{lists[split]}: names {line!r}, which is on both lists")
     return [r._replace(split=splits.get(r.name, "train")) for r in recordings]

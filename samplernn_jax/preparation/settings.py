@@ -67,7 +67,8 @@ class BuildSettings:
         )
         require(
             self.samples(self.clip_overlap_s) < self.clip_len,
-            f"clip_overlap_s={self.clip_overlap_s}: must leave a sample of clip_s={self.clip_s}",
+            f"clip_overlap_s={self.clip_overlap_s}: must be less than clip_s={self.clip_s} by a "
+            "sample or more",
         )
         require(
             self.min_clip_s <= self.clip_s,

@@ -38,7 +38,7 @@ def unit_of_split(num_recordings: int, given: Sequence[str | None], settings: Bu
     require(
         unit != "clip" or settings.clip_overlap_s == 0,
         f"clip_overlap_s={settings.clip_overlap_s}: must be 0 where single clips are held out, as "
-        f"of {num_recordings} recordings, or the splits would share audio",
+        f"from {num_recordings} recordings, or the splits would share audio",
     )
     for name in SPLITS if unit == "given" else ():
         require(name in given, f"split_by=given: no recording is in {name}")
@@ -77,9 +77,7 @@ def _as_given(
 ) -> dict[str, list[Clip]]:
     splits: dict[str, list[Clip]] = {name: [] for name in SPLITS}
     for of_recording, name in zip(clips, given, strict=True):
-        require(
-            name in SPLITS, f"split_by=given: a recording has {name!r}, must be one of {SPLITS}"
-        )
+        require(name in SPLITS, f"split_by=given: a recording has {name!r}, not one of {SPLITS}")
         splits[str(name)].extend(of_recording)
     for name, of_split in splits.items():
         require(bool(of_split), f"split_by=given: no recording with a clip is in {name}")

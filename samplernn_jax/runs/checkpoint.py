@@ -215,7 +215,7 @@ def restore_params(
         folder = workdir.checkpoint(step)
         for damaged in damaged_files(folder):
             raise ValueError(
-                f"{folder / damaged}: is damaged, choose the checkpoint of another step: "
+                f"{folder / damaged}: is damaged; choose the checkpoint of another step: "
                 f"{', '.join(str(other) for other in steps if other != step)}"
             )
         _check_model(workdir, folder, config)
@@ -238,7 +238,7 @@ def _check_model(workdir: Workdir, folder: Path, config: ArchitectureConfig) -> 
     for name in sorted(saved.keys() | expected.keys()):
         if saved.get(name) != expected.get(name):
             raise ValueError(
-                f"{workdir.config_file}: is of another model than {folder}, whose {name} is "
+                f"{workdir.config_file}: describes another model than {folder}, whose {name} is "
                 f"{saved.get(name, 'not there')}, not {expected.get(name, 'there')}"
             )
 
@@ -250,7 +250,7 @@ def _check_same_everywhere(folder: Path, steps: list[int]) -> None:
         raise ValueError(
             f"{folder}: process {', '.join(map(str, others))} sees other checkpoints there than "
             f"process 0, which sees those of steps {', '.join(map(str, expected)) or '(none)'}; "
-            "run again when the shared disk shows the same to all"
+            "run again when all processes see the same files"
         )
 
 

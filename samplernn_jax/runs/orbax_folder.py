@@ -64,8 +64,8 @@ class OrbaxFolder:
             trees = self._manager.restore(step, args=ocp.args.Composite(**args))
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
-                f"{self._path / str(step)}: cannot be read ({_reason(error)}); without this folder "
-                "the checkpoint before it is used"
+                f"{self._path / str(step)}: cannot be read ({_reason(error)}); remove this folder, "
+                "and the checkpoint before it is used"
             ) from error
         return {name: trees[name] for name in shapes}
 

@@ -47,7 +47,7 @@ def _read_file(workdir: Workdir) -> Validations:
         return {}
     except ValueError as error:
         raise ValueError(
-            f"{error}; without this file the latest checkpoint is validated again"
+            f"{error}; remove this file, and the latest checkpoint is validated again"
         ) from error
     return {int(step): bits for step, bits in content.items()}
 

@@ -77,7 +77,9 @@ class Generator:
         self._engine = ENGINES[engine](config, params, sample_rate_hz, self._devices)
 
     @classmethod
-    def from_workdir(cls, workdir: str | Path, step: int | None = None) -> "Generator":
+    def from_workdir(
+        cls, workdir: str | Path, step: int | None = None, engine: str = "scan"
+    ) -> "Generator":
         """Loads the best checkpoint of a training run, or the one of `step`.
 
         Raises:
@@ -89,7 +91,7 @@ class Generator:
         run = Workdir(Path(workdir))
         info = run.read_info()
         step, params = restore_params(run, info.config.model, step)
-        return cls(info.config.model, params, info.sample_rate_hz, step)
+        return cls(info.config.model, params, info.sample_rate_hz, step, engine=engine)
 
     def generate(
         self,
@@ -334,7 +336,7 @@ def _sequences_in_part(num_sequences: int, num_prompts: int, part: tuple[int, in
     index, num_parts = part
     require(
         num_sequences >= num_parts,
-        f"num_sequences={num_sequences}: must be one for each of {num_parts} parts",
+        f"num_sequences={num_sequences}: must be at least one for each of {num_parts} parts",
     )
     of_each, more = divmod(num_sequences, num_parts)  # the first parts have one more
     first = index * of_each + min(index, more)

@@ -73,8 +73,8 @@ def check_num_files(num_sequences: int, num_processes: int) -> None:
     most = (limit - _OTHER_FILES) * num_processes
     require(
         num_sequences <= most,
-        f"num_sequences={num_sequences}: must be at most {most}, as a process has all its files "
-        f"open at once and may have {limit} (ulimit -n)",
+        f"num_sequences={num_sequences}: must be at most {most}, as a process keeps all its files "
+        f"open at once, and may open {limit} (ulimit -n)",
     )
 
 
@@ -108,20 +108,21 @@ def check_size(
     exact = num_samples * audio.bytes_per_sample(EXACT) if normalize else 0
     total = num_sequences * size
     told = f"{num_sequences} x {describe_duration(num_samples / rate)} ({describe_bytes(total)})"
-    limit = f"a WAV file holds {describe_bytes(_LARGEST_WAV)}"
+    limit = f"a WAV file holds at most {describe_bytes(_LARGEST_WAV)}"
     require(
         size <= _LARGEST_WAV or encoding == "flac",
-        f"duration_s: {told} is too long, {limit}; ask for less, or for encoding=flac",
+        f"duration_s: {told} is too long; {limit}. Choose a shorter duration or encoding=flac",
     )
     require(
         exact <= _LARGEST_WAV,
-        f"normalize: {told} is too long, {limit} of {describe_bytes(exact)} in {EXACT} in between",
+        f"normalize: {told} is too long; each {EXACT} file in between takes "
+        f"{describe_bytes(exact)}, and {limit}",
     )
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     require(
         max(total, num_sequences * exact + size) < free,
-        f"duration_s: {told} at {rate} Hz has no room, {existing} has {describe_bytes(free)} free",
+        f"duration_s: {told} at {rate} Hz does not fit; {existing} has {describe_bytes(free)} free",
     )
     return told
 
@@ -208,7 +209,7 @@ def progress(num_samples: int, sample_rate_hz: int) -> Iterator[Callable[[int], 
             if blocks == 2 and bar.disable:
                 seconds = num_samples / sample_rate_hz / factor
                 print(
-                    f"At {factor:.3g} times real time it takes {clock_time(seconds)}.",
+                    f"At {factor:.3g} times real time, generating takes {clock_time(seconds)}.",
                     file=sys.stderr,
                 )
 

@@ -114,7 +114,7 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
         waveform = prompt.gain * waveform
     require(
         bool(np.isfinite(waveform).all()),
-        f"prompt_gain={prompt.gain:g}: makes {name} louder than float32 can say",
+        f"prompt_gain={prompt.gain:g}: makes {name} louder than float32 can hold",
     )
     tokens = quantization.encode(waveform, config.q_levels, config.q_type)
     notes = [f"{name} {note}" for note in heard.notes]
@@ -124,14 +124,14 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
         )
     length_s = len(tokens) / sample_rate_hz
     if prompt.duration_s is not None and length_s < 0.99 * prompt.duration_s:
-        notes.append(f"{name} has no more than {length_s:.3f} s from {prompt.start_s:g} s on")
+        notes.append(f"{name} has only {length_s:.3f} s from {prompt.start_s:g} s on")
     if len(tokens) < config.overlap:
         notes.append(
-            f"{name} has {len(tokens)} samples, less than the {config.overlap} that the model "
-            "looks back on, so silence comes before it"
+            f"{name} has {len(tokens)} samples, fewer than the {config.overlap} that the model "
+            "looks back on, so silence is put in front"
         )
     if (tokens == config.q_zero).all():
-        notes.append(f"{name} is silent for the model, which has {config.q_levels} levels")
+        notes.append(f"{name} is silence to the model, which has {config.q_levels} levels")
     return Heard(tokens, tuple(notes))
 
 
@@ -145,7 +145,7 @@ def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.OpenRecording
             and (
                 samples.ndim == 1 or (samples.ndim == 2 and 1 <= samples.shape[1] <= _MOST_CHANNELS)
             ),
-            f"has shape {list(samples.shape)} and type {samples.dtype}, must be floating-point "
+            f"has shape {list(samples.shape)} and type {samples.dtype}, but must be floating-point "
             f"[num_samples] or [num_samples, channels], 1 to {_MOST_CHANNELS} channels",
         )
         frames = samples.astype(np.float32)
@@ -160,7 +160,7 @@ def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.OpenRecording
     start, stop = _part(prompt, rate)
     require(
         start < (num_frames or sys.maxsize),
-        f"ends after {num_frames / rate:.3f} s, must be longer than "
+        f"ends after {num_frames / rate:.3f} s, but must be longer than "
         f"prompt_start_s={prompt.start_s:g}",
     )
     with audio.open_recording(path, start, None if stop is None else stop - start) as part:

@@ -69,13 +69,13 @@ def check_replaceable(
     if not path.exists():
         for name in names:
             for other in path.parent.glob(f"*{glob.escape(name)}"):
-                raise ValueError(f"{other}: is there already; choose another output or seed")
+                raise ValueError(f"{other}: exists already; choose another output or seed")
         return
     try:
         before = read_json(path, _Provenance)
     except ValueError as error:
         raise ValueError(
-            f"{path}: exists and does not say how files were made; choose another output or seed"
+            f"{path}: exists, but is not a file of this command; choose another output or seed"
         ) from error
     flags_before, flags = before["flags"], provenance["flags"]
     differing = [

@@ -33,7 +33,7 @@ class Schedule:
         times = self.times_s
         require(
             len(times) == len(self.values) > 0,
-            f"times_s={times}: must be as many as values={self.values}, and at least one",
+            f"times_s={times}: must be as many as values={self.values}, at least one",
         )
         require(
             all(0 <= time < math.inf for time in times)

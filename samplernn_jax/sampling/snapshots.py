@@ -90,7 +90,7 @@ def load_snapshot(path: Path, fingerprint: str, like: DecodeState, q_levels: int
     where = f"{path}: is not a saved state, or damaged"
     identity = typed(_Identity, arrays, where, separator=": ")
     version = int(identity["version"])
-    require(version == _FORMAT_VERSION, f"{path}: has version {version}, must be {_FORMAT_VERSION}")
+    require(version == _FORMAT_VERSION, f"{path}: has version {version}, not {_FORMAT_VERSION}")
     require(
         identity["fingerprint"] == fingerprint,
         f"{path}: is the state of another model or checkpoint",
@@ -166,7 +166,7 @@ def _keys(where: str, arrays: Mapping[str, Any]) -> jax.Array:
     try:
         return jax.random.wrap_key_data(jnp.asarray(arrays["keys"]), impl=impl)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{where}: key_impl={impl!r}: has no such keys") from error
+        raise ValueError(f"{where}: key_impl={impl!r}: is not a kind of PRNG key") from error
 
 
 def _points(where: str, arrays: Mapping[str, Any], name: str) -> Points | None:

@@ -19,7 +19,7 @@ def check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
     if needed > free:
         raise ValueError(
             f"workdir={workdir.path}: must have room for a checkpoint, which takes about "
-            f"{describe_bytes(needed)}, but {describe_bytes(free)} are free"
+            f"{describe_bytes(needed)}, but only {describe_bytes(free)} are free"
         )
 
 

@@ -57,8 +57,8 @@ def bits_warnings(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
     if rising and last[-1] > best["valid_bits"] + _RISING_BITS and train_now < train_then:
         warnings.append(
             f"validation has risen from {best['valid_bits']:.3f} bits at step {best['step']} to "
-            f"{last[-1]:.3f} while training fell: the model memorises the recordings; more of them "
-            "or a smaller model.dim help, and the best checkpoint is kept"
+            f"{last[-1]:.3f} while training fell: the model memorises the recordings; more "
+            "recordings or a smaller model.dim help, and the best checkpoint is kept"
         )
     return warnings
 
@@ -79,8 +79,8 @@ def audio_warnings(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
     loudness_db = [_loudness_db(waveform) for waveform in sequences]
     if max(loudness_db) < _SILENT_DB < _loudness_db(recordings):
         return [
-            f"the generated audio is silent ({max(loudness_db):.0f} dB): normal in the beginning, "
-            "later a sign that the recordings hold much silence or that sample.temperature is low"
+            f"the generated audio is silent ({max(loudness_db):.0f} dB): normal at the beginning, "
+            "later a sign of much silence in the recordings or of a low sample.temperature"
         ]
     if sequences.shape[1] < _FFT_SIZE:
         return []
@@ -88,7 +88,7 @@ def audio_warnings(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
     if flatness > _NOISE_FLATNESS > _flatness(recordings):
         return [
             "the generated audio is white noise: normal as long as the bits are above the "
-            "bigram's; later a sign that sample.temperature is high"
+            "bigram's, later a sign of a high sample.temperature"
         ]
     return []
 

@@ -55,7 +55,7 @@ class Logbook:
         self._bar = tqdm(total=self._last_step, initial=start_step, unit="step", disable=None)
         self._last_line = time.monotonic()
         report(
-            "Bits per sample without a model, of what validation reads: histogram "
+            "Baselines on the validation audio, in bits per sample: histogram "
             f"{self._baselines.histogram_bits:.3f}, bigram {self._baselines.bigram_bits:.3f}."
         )
 

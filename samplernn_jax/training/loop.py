@@ -164,8 +164,8 @@ class Trainer:
             return True
         if stopping.is_out_of_patience(self.config, step, best_step):
             self.report(
-                f"Validation has not been better than the {best_bits:.3f} bits of step "
-                f"{best_step} since; raise train.patience to go on."
+                f"Validation has not improved on the {best_bits:.3f} bits of step "
+                f"{best_step}; raise train.patience to go on."
             )
             return True
         return False
@@ -244,8 +244,8 @@ class Trainer:
         if in_a_row >= self.config.train.max_skipped:
             raise ValueError(
                 f"step {step}: the bits or gradients of the last {in_a_row} steps were not finite; "
-                "lower optimizer.learning_rate, or set optimizer.clip_norm=1, and run again, which "
-                "goes on from the last checkpoint"
+                "lower optimizer.learning_rate, or set optimizer.clip_norm=1, and run again to go "
+                "on from the last checkpoint"
             )
         self.report(
             f"step {step}: {values['skipped_steps']:.0f} steps were skipped because their bits or "
@@ -278,8 +278,8 @@ class Trainer:
         self.timed_from = None  # it would include the validation
         if is_over and step < self.last_step:
             self.report(
-                f"Stopped after step {step}: validation has not been better than the "
-                f"{best_bits:.3f} bits of step {best_step} since."
+                f"Stopped after step {step}: validation has not improved on the "
+                f"{best_bits:.3f} bits of step {best_step}."
             )
         return is_over
 
@@ -291,6 +291,6 @@ class Trainer:
             raise ValueError(f"the imported model has {bits} bits per sample in validation")
         self.checkpoints.remove(step)
         raise ValueError(
-            f"step {step}: bits per sample are {bits}, the training has diverged; lower "
-            "optimizer.learning_rate and run again, which goes on from the last checkpoint"
+            f"step {step}: bits per sample are {bits}, as the training has diverged; lower "
+            "optimizer.learning_rate and run again to go on from the last checkpoint"
         )

@@ -106,7 +106,7 @@ def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
         step = "a training" if cost.training_bytes == cost.memory_bytes else "an evaluation"
         raise ValueError(
             f"data.batch_size={config.data.batch_size}: {step} step takes "
-            f"{describe_bytes(cost.memory_bytes)} of each device, "
+            f"{describe_bytes(cost.memory_bytes)} on each device, "
             f"{describe_bytes(cost.missing_bytes)} more than it has; {memory_advice(config, mesh)}"
         )
 
@@ -191,7 +191,7 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
 def describe_products(products: Products) -> str:
     """The precision of matrix products."""
     if products.dtype == "float32" and products.precision == "default":
-        return "float32 as exactly as the device does by default"
+        return "float32, rounded as the device does by default"
     return products.dtype
 
 
@@ -211,7 +211,7 @@ def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, fir
     left = stopping.last_step(config, dataset) - first
     return (
         f"At {step_s:.3g} s per step an epoch takes {clock_time(epoch_s)}, and the "
-        f"{left:,} steps to go {clock_time(left * step_s)}, without validation."
+        f"remaining {left:,} steps take {clock_time(left * step_s)}, without validation."
     )
 
 

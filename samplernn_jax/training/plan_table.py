@@ -132,7 +132,7 @@ def table(
     for row in rows:
         yield _line(row, known, dataset)
     yield _advice(rows, config, dataset, mesh)
-    yield "Measuring how fast one sequence is generated."
+    yield "Measuring the speed of generating one sequence."
     yield _whether_it_plays(play(config.model, dataset.sample_rate_hz), dataset.sample_rate_hz)
 
 
@@ -263,14 +263,14 @@ def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset, mes
     """
     fitting = [row for row in rows if row.step_s is not None]
     if not fitting:
-        return f"None of them fits into memory; {plan.memory_advice(config, mesh)}."
+        return f"No batch size fits into memory; {plan.memory_advice(config, mesh)}."
     if any(row.is_measured for row in fitting):
         most = max(row.samples_per_s for row in fitting)
         best = next(row for row in fitting if row.samples_per_s >= _AS_FAST * most)
-        why = f"no other that fits into memory has {1 - _AS_FAST:.0%} more samples/s"
+        why = f"no other that fits into memory is {1 - _AS_FAST:.0%} faster"
     else:
         best = next((row for row in fitting if row.config == config), fitting[-1])
-        why = "it fits, and no whole step could be measured in time, which would tell them apart"
+        why = "it fits, and no whole step could be measured in time to compare speeds"
     assert best.step_s is not None, "it fits"
     last = stopping.last_step(best.config, dataset)
     return (

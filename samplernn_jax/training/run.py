@@ -99,7 +99,7 @@ def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report
         )
     if valid_segments:
         report(
-            "This run began before train.valid_s was added: it goes on validating on the first "
+            "This run began before train.valid_s was added: it still validates on the first "
             f"{valid_segments} segments of each row, so that its validations stay comparable."
         )
     return _with_what_is_validated(dataset, config, valid_segments)
@@ -110,7 +110,7 @@ def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
     if others:
         raise ValueError(
             f"data.path={path}: must be the same dataset for all processes, but process "
-            f"{', '.join(map(str, others))} has another than process 0"
+            f"{', '.join(map(str, others))} sees a different one from process 0"
         )
 
 

@@ -158,7 +158,7 @@ def test_of_several_audio_streams_the_first_is_taken_and_that_is_said(tmp_path):
     encode(tmp_path / "x.mka", [melody(1), np.zeros(RATE, np.float32)], RATE, "flac")
     decoded, stream = frames(tmp_path / "x.mka")
     assert decoded.std() == pytest.approx(melody(1).std(), rel=0.01)
-    assert stream.notes == ["has 2 audio streams, of which the first is used"]
+    assert stream.notes == ["has 2 audio streams; the first is used"]
 
 
 def test_a_stream_that_changes_its_rate_and_channels_is_converted(tmp_path):
@@ -181,7 +181,7 @@ def test_a_protected_file_is_refused(tmp_path, tag):
     content = (tmp_path / "x.m4p").read_bytes()
     at = content.index(b"mp4a", content.index(b"stsd"))
     (tmp_path / "x.m4p").write_bytes(content[:at] + tag + content[at + 4 :])
-    with pytest.raises(ValueError, match=r"x.m4p: is protected \(DRM\), so only"):
+    with pytest.raises(ValueError, match=r"x.m4p: is copy-protected \(DRM\), so only"):
         audio.read(tmp_path / "x.m4p", RATE)
 
 
@@ -192,7 +192,7 @@ def test_a_file_that_was_cut_is_read_up_to_there(tmp_path):
     blocks = []
     with (
         audio.open_recording(cut) as stream,
-        pytest.raises(audio.DamagedError, match=r"ends early or is damaged, \d\.\d s of 10\.0 s"),
+        pytest.raises(audio.DamagedError, match=r"ends early or is damaged; \d\.\d s of 10\.0 s"),
     ):
         blocks.extend(stream.blocks)
     assert 4 * RATE < sum(map(len, blocks)) < 7 * RATE

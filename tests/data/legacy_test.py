@@ -161,7 +161,7 @@ def test_the_digest_tells_datasets_apart(tmp_path):
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"must hold one file \*_train.npy .* found none"):
+    with pytest.raises(ValueError, match=r"must hold one file \*_train.npy .* but holds none"):
         open_(tmp_path)
     clips = noise(3, 20)
     write(tmp_path, "music", clips, clips, clips)
@@ -170,11 +170,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
     ):
         open_(tmp_path, batch_size=4)
     np.save(tmp_path / "other_valid.npy", clips)
-    with pytest.raises(ValueError, match=r"found music_valid\.npy, other_valid\.npy"):
+    with pytest.raises(ValueError, match=r"but holds music_valid\.npy, other_valid\.npy"):
         open_(tmp_path)
     (tmp_path / "other_valid.npy").unlink()
     np.save(tmp_path / "music_test.npy", clips[0])
-    with pytest.raises(ValueError, match=r"holds float16 \[20\], must be float \[clips, samples\]"):
+    with pytest.raises(ValueError, match=r"holds float16 \[20\], but must hold float \[clips, sam"):
         open_(tmp_path)
     with (tmp_path / "music_test.npy").open("wb") as file:
         np.savez(file, a=clips, b=clips)

@@ -115,7 +115,7 @@ def test_a_run_of_before_goes_on_with_what_it_validated_on(data_path, tmp_path):
     Generator.from_workdir(path).generate(jax.random.key(0), 1, 0.02)
     for num_steps in (6, 9):  # it is told of by the workdir's own new config then
         lines = run(with_train(config, num_steps=num_steps), path)
-        assert any("goes on validating on the first 4 segments of each row" in x for x in lines)
+        assert any("still validates on the first 4 segments of each row" in x for x in lines)
         expected = bits_of_first_segments(path, config, num_steps, count=4)
         assert valid_bits(path)[-1] == pytest.approx(expected, rel=2e-7)
     assert len(valid_bits(path)) == 3

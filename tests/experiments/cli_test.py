@@ -56,7 +56,7 @@ def test_standard_output_must_be_open(name, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         runpy.run_module(f"experiments.{name}", run_name="__main__")
     assert end.value.code == 2
-    said = "standard output is closed, must be a terminal, a pipe or a file such as /dev/null"
+    said = "standard output is closed, but must be a terminal, a pipe or a file such as /dev/null"
     assert capsys.readouterr().err == f"error: {said}\n"
 
 

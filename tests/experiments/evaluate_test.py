@@ -54,7 +54,7 @@ def test_evaluate_scores_what_libsndfile_cannot_read_and_prints_notes(workdir, t
     encode(file, [*noise], 16_000, "aac", "ipod")
     code, output, errors = call("evaluate", f"--workdir={workdir}", f"--audio={file}")
     assert code == 0, errors
-    assert errors == f"note: {file} has 2 audio streams, of which the first is used.\n"
+    assert errors == f"note: {file} has 2 audio streams; the first is used.\n"
     (scored,) = result_of(output)["files"]
     assert output.splitlines()[0] == f"{file}: {scored['bits_per_sample']:.3f} bits per sample"
     assert scored["file"] == str(file)

@@ -15,7 +15,7 @@ MISTAKES = {
     "prepare --dataset=blizzard --output={tmp}/d": "dataset=blizzard: cannot be downloaded",
     "prepare --dataset=sc09 --input={recordings} --output={tmp}/d": "must hold Speech Commands",
     "prepare --dataset=sc09 --split_by=clip --output={tmp}/d": "split_by: must be left out",
-    "prepare --input={tmp} --output={tmp}": "output={tmp}: must be another folder than the input",
+    "prepare --input={tmp} --output={tmp}": "output={tmp}: must not be the input folder",
     "prepare --input={recordings} --output={tmp}/d --gain=x": "x: must be one of none, peak, loud",
     "prepare --input={recordings} --output={tmp}/d --nopeak": "Unknown command line flag 'nopeak'",
     "prepare --input={recordings} --output={tmp}/d --remove_dc=x": "x: must be true or false\n",
@@ -32,7 +32,7 @@ MISTAKES = {
     "train --config.model.size=3": "there is no such field, size",
     "train --config.model.dims=3": 'there is no such field, dims\' Did you mean "dim"',
     "import_checkpoint --source=theano": "--path and --workdir must be given; see --help",
-    "evaluate --workdir={workdir} --data_path={other_rate}": "is at 4000 Hz, must be at",
+    "evaluate --workdir={workdir} --data_path={other_rate}": "is at 4000 Hz, but must be at",
     "train --config.model.dim=large": "flag --config.model.dim=large: must be a whole number",
     "train --config.model.frame_sizes=(2,7)": "frame_sizes=(2, 7): each must be a multiple of",
     "train --config.model.q_type=mu-law --config.model.q_levels=64": "q_levels=64: must be 256",
@@ -70,7 +70,7 @@ MISTAKES = {
     "sample --workdir={workdir} --output={tmp}/o --schedule={tmp}/s": "schedule={tmp}/s: cannot",
     "sample --workdir={workdir} --output={tmp}/o --prompt={tmp}/p": "prompt {tmp}/p: cannot be",
     "sample --workdir={workdir} --output={tmp}/o --prompt={recordings}/0.wav --prompt_start_s=9": (
-        "ends after 0.562 s, must be longer than prompt_start_s=9"
+        "ends after 0.562 s, but must be longer than prompt_start_s=9"
     ),
     "sample --workdir={workdir} --output={tmp}/o --prompt=x --num_sequences=3": (
         "num_sequences=3: does not go with --prompt"
@@ -94,10 +94,10 @@ MISTAKES = {
     "train --config={recipes}/value.py": "value.py, line 2: ValueError: invalid literal for int()",
     "train --config={recipes}/opens.py": "opens.py, line 2: FileNotFoundError: ",
     "train --config={recipes}/syntax.py": "syntax.py, line 2: SyntaxError: invalid syntax",
-    "train --config={recipes}/none.py": "none.py: get_config() returns NoneType, must return Conf",
+    "train --config={recipes}/none.py": "none.py: get_config() returns NoneType, but must ret",
     "train --config={recipes}/none.py --config.seed=1": "none.py: get_config() returns NoneType",
-    "train --config={recipes}/dict.py --config.seed=1": "dict.py: get_config() returns dict, must",
-    "train --config={recipes}/int.py": "int.py: get_config() returns int, must return ConfigDict",
+    "train --config={recipes}/dict.py --config.seed=1": "dict.py: get_config() returns dict, but",
+    "train --config={recipes}/int.py": "int.py: get_config() returns int, but must return a Conf",
     "train --config={recipes}/lacks.py": "lacks.py: must define get_config()",
     "train --config={recipes}/asks.py": "asks.py: TypeError: get_config() missing 1 required",
     "train --config={recipes}": "config={recipes}: must be a recipe",
@@ -124,7 +124,7 @@ MISTAKES = {
     "train --config={root}/configs/music_wavenet.py --config.model.num_blocks=1000000": (
         "num_blocks=1000000: makes 10000000 layers"
     ),
-    "train {tiny} --config.sample.duration_s=1e9": "is too long, a WAV file holds 4.0 GiB",
+    "train {tiny} --config.sample.duration_s=1e9": "is too long; a WAV file holds at most",
     "train {tiny} --config.sample.num_sequences=1000000000": "duration_s: 1000000000 x 0.1 s",
     "evaluate --workdir={workdir} --batch_size=1000000000000": "batch_size=1000000000000: must be",
     "evaluate --workdir={workdir} --batch_size=1000000000": "batch_size=1000000000, seq_len=32:",
@@ -144,10 +144,10 @@ MISTAKES = {
     "sample --workdir=x --coordinator=foo:x --num_processes=2 --process_id=0": "must be HOST:PORT",
     "evaluate --workdir=x --coordinator=a:99999 --num_processes=2 --process_id=0": "HOST:PORT",
     "train --coordinator=a:1 --num_processes=2 --process_id=2": "process_id=2: must be less than",
-    "train {tiny} --workdir={odd}/file": "workdir={odd}/file: must be a folder or a new one, but",
-    "train {tiny} --workdir={odd}/file/x": "workdir={odd}/file/x: must be a folder or a new one, b",
-    "train {tiny} --workdir={odd}/dangling": "{odd}/dangling is a link to nothing",
-    "train {tiny} --workdir={odd}/loop/x": "{odd}/loop is a link to nothing",
+    "train {tiny} --workdir={odd}/file": "workdir={odd}/file: must be a folder, or not exist yet",
+    "train {tiny} --workdir={odd}/file/x": "workdir={odd}/file/x: must be a folder, or not exist y",
+    "train {tiny} --workdir={odd}/dangling": "{odd}/dangling is a broken link",
+    "train {tiny} --workdir={odd}/loop/x": "{odd}/loop is a broken link",
     "train {tiny} --config.data.path={odd}/loop": "data.path={odd}/loop: no dataset there",
     "evaluate --workdir={odd}/file": "workdir={odd}/file: holds no training run",
     "evaluate --workdir={odd}/loop": "{odd}/loop/config.json: cannot be read (Too many levels",
@@ -157,7 +157,7 @@ MISTAKES = {
     "sample --workdir={workdir} --output={odd}/file/x": "output={odd}/file/x: must be a folder",
     "sample --workdir={workdir} --stream --save_state={odd}/file/x": "{odd}/file: must be a folder",
     "sample --workdir={workdir} --stream --resume_state={odd}/loop": "{odd}/loop: cannot be read",
-    "prepare --input={recordings} --output={odd}/loop": "output={odd}/loop: must be a folder or a",
+    "prepare --input={recordings} --output={odd}/loop": "output={odd}/loop: must be a folder, or",
     "prepare --input={recordings} --output={odd}/file/x": "{odd}/file is a file",
     "prepare --input={odd}/dangling --output={tmp}/d": "input={odd}/dangling: must be an existing",
     "prepare --describe={odd}/file": "data.path={odd}/file: no dataset there",

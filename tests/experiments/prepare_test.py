@@ -13,7 +13,7 @@ def test_a_dataset_is_described_with_its_histogram_checksums_and_a_picture(datas
     output = call_well("prepare", f"--describe={dataset}")
     assert "passed over broken.flac" in output
     assert "-6 dB" in output
-    assert "All checksums hold." in output
+    assert "All checksums match." in output
     assert (dataset / "describe.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -65,5 +65,5 @@ def test_a_full_disk_is_one_sentence_and_nothing_appears(tmp_path, small_files):
     soundfile.write(tmp_path / "in" / "x.wav", noise, 16_000)
     code, _, errors = call("prepare", f"--input={tmp_path}/in", f"--output={tmp_path}/d")
     assert code == 2
-    assert "d: cannot be written (File too large); what was done so far is kept" in errors
+    assert "d: cannot be written (File too large); the work so far is kept" in errors
     assert not (tmp_path / "d").exists()

@@ -88,7 +88,7 @@ def test_sample_replaces_nothing_but_the_same(workdir, tmp_path):
     assert "were made with another duration_s and num_sequences; choose" in errors
     code, _, errors = call(*command, "--temperature=1,0.95", "--num_sequences=2")
     assert code == 2
-    assert "_temperature_0.95_seed_0_1.wav: is there already; choose" in errors
+    assert "_temperature_0.95_seed_0_1.wav: exists already; choose" in errors
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     call_well(*command, "--duration_s=0.1", "--nopictures", "--num_sequences=4")
 

@@ -62,14 +62,14 @@ def test_an_imported_checkpoint_is_evaluated_sampled_and_trained(checkpoint, dat
     fine_tuning = ("--config.train.valid_every=100", "--config.optimizer.learning_rate=0.01")
     code, _, errors = call("train", f"--workdir={workdir}")
     assert code == 2
-    assert "config.data.path='': must name a dataset to train the imported model" in errors
+    assert "config.data.path='': must name a dataset to train the imported model on" in errors
     command = training(workdir, dataset, 200, *fine_tuning)
     code, _, errors = call(*command)
     assert code == 2
     assert "model.frame_sizes=(2, 8): the model that was imported into" in errors
     command = [flag for flag in command if "config.model." not in flag]
     output = call_well(*command, "--config.model.dtype=bfloat16")
-    assert "Training the imported model of the workdir; the recipe's is not used." in output
+    assert "Training the model that was imported into the workdir, not the recipe's." in output
     model = json.loads((workdir / "config.json").read_text())["config"]["model"]
     assert (model["dtype"], model["dim"]) == ("bfloat16", 8)
     after = json.loads(call_well(*evaluation).splitlines()[-1])

@@ -100,7 +100,7 @@ def test_anything_but_arrays_is_refused_by_name_and_not_run(tmp_path, value, nam
         arguments = [a.format(marker=marker) if isinstance(a, str) else a for a in arguments]
         value = Calls(function, *arguments)
     content = pickle.dumps({"x": value}, protocol)
-    with pytest.raises(ValueError, match=rf"p.pkl: is no pickled dict of arrays \(.*({name})"):
+    with pytest.raises(ValueError, match=rf"p.pkl: is not a pickled dict of arrays \(.*({name})"):
         load_arrays(write(tmp_path / "p.pkl", content))
     assert not marker.exists()
 
@@ -113,14 +113,14 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"cnumpy\nndarray\n}(S'array'\nS'text'\nub.", "a state to what is no array"),
+        (b"cnumpy\nndarray\n}(S'array'\nS'text'\nub.", "of something that is not an array"),
         (
             b"cnumpy.core.multiarray\n_reconstruct\nN}(S'__name__'\nS'x'\nu\x86b.",
-            "to what is no arr",
+            "that is not an arr",
         ),
-        (b"}(cnumpy\nndarray\nNu.", "name of an array is no text"),
-        (nested(2_000_000), "name of an array is no text"),
-        (b"}S'x'\ncnumpy\nndarray\ns.", "'x' is no array"),
+        (b"}(cnumpy\nndarray\nNu.", "name of an array is not text"),
+        (nested(2_000_000), "name of an array is not text"),
+        (b"}S'x'\ncnumpy\nndarray\ns.", "'x' is not an array"),
         (b"\x80\x04]\x94.", "\\d+"),  # a list has no business here
         (b"\x80\x02\x82\x01.", "\\d+"),  # nor have registered extensions
         (b"cnumpy\ndtype\n(S'f4'\nI0\nI1\ntR(I3\nS'U3,'\ntb.", "byte order 'U3,'"),
@@ -128,7 +128,7 @@ def nested(depth):
     ],
 )
 def test_a_pickle_cannot_reach_behind_the_recorders(tmp_path, content, reason):
-    with pytest.raises(ValueError, match=rf"p.pkl: is no pickled dict of arrays \(.*{reason}"):
+    with pytest.raises(ValueError, match=rf"p.pkl: is not a pickled dict of arrays \(.*{reason}"):
         load_arrays(write(tmp_path / "p.pkl", content))
 
 
@@ -138,7 +138,7 @@ def test_an_array_cannot_claim_memory_that_is_not_its_own(tmp_path):
     content = PYTHON_2.replace(
         b"tbs.", b"tb}S'__array_interface__'\n(dS'data'\n(I%d\nI00\ntssbs." % address
     )
-    with pytest.raises(ValueError, match=r"p.pkl: is no pickled dict of arrays"):
+    with pytest.raises(ValueError, match=r"p.pkl: is not a pickled dict of arrays"):
         load_arrays(write(tmp_path / "p.pkl", content))
 
 
@@ -155,7 +155,7 @@ def test_an_array_cannot_claim_memory_that_is_not_its_own(tmp_path):
     ],
 )
 def test_what_is_no_dict_of_arrays_is_refused(tmp_path, content):
-    with pytest.raises(ValueError, match=r"p.pkl: is no pickled dict of arrays"):
+    with pytest.raises(ValueError, match=r"p.pkl: is not a pickled dict of arrays"):
         load_arrays(write(tmp_path / "p.pkl", content))
 
 

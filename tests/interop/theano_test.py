@@ -254,21 +254,21 @@ def test_what_does_not_fit_is_named(name):
     _, arrays = make(name)
     left_out = next(k for k in arrays if k.endswith(("Output.b", "out_2.b")) and "Big" not in k)
     with pytest.raises(
-        ValueError, match=f"checkpoint: is no .* of the original .it has no parameter {left_out}"
+        ValueError, match=f"checkpoint: is not .* of the original .it has no parameter {left_out}"
     ):
         theano.load({k: v for k, v in arrays.items() if k != left_out})
     with pytest.raises(ValueError, match=r"\(it has parameters that no model has: extra\)"):
         theano.load({**arrays, "extra": np.zeros(3)})
     wrong = {**arrays, left_out: np.zeros(7, np.float32)}
-    with pytest.raises(ValueError, match=rf"{left_out} makes \[7\], must make"):
+    with pytest.raises(ValueError, match=rf"{left_out} makes \[7\], but must make"):
         theano.load(wrong)
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="checkpoint: is no checkpoint of the original"):
+    with pytest.raises(ValueError, match="checkpoint: is not a checkpoint of the original"):
         theano.load({"weights": np.zeros(3)})
     (tmp_path / "x.pkl").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"x\.pkl: is no pickled dict of arrays"):
+    with pytest.raises(ValueError, match=r"x\.pkl: is not a pickled dict of arrays"):
         theano.load(tmp_path / "x.pkl")
 
 
@@ -277,18 +277,18 @@ BAD = {
         (
             "FrameLevel.h0",
             np.zeros(3),
-            r"FrameLevel.h0 is float64 \[3\], must be finite numbers in 2",
+            r"FrameLevel.h0 is float64 \[3\], not finite numbers in 2",
         ),
-        ("SampleLevel.L2.W0", np.full((D, D), np.nan), "must be finite numbers in 2"),
+        ("SampleLevel.L2.W0", np.full((D, D), np.nan), "not finite numbers in 2"),
         ("SampleLevel.L3.b", np.zeros(D, complex), "is complex128"),
-        ("SampleLevel.L3.b", np.zeros(D, "f4,f4"), "must be finite numbers in 1"),
+        ("SampleLevel.L3.b", np.zeros(D, "f4,f4"), "not finite numbers in 1"),
         (7, np.zeros(3), "that no model has: 7"),
     ],
     "wavenet": [
-        ("block_2.parametrized_weights", np.zeros(2), "unequal numbers of layers"),
-        ("block_2.parametrized_weights", np.zeros(5), "unequal numbers of layers"),
-        ("block_1.parametrized_weights", np.zeros(()), "must be finite numbers in 1"),
-        ("final.W", np.zeros((20, D)), "must be finite numbers in 4"),
+        ("block_2.parametrized_weights", np.zeros(2), "different numbers of layers"),
+        ("block_2.parametrized_weights", np.zeros(5), "different numbers of layers"),
+        ("block_1.parametrized_weights", np.zeros(()), "not finite numbers in 1"),
+        ("final.W", np.zeros((20, D)), "not finite numbers in 4"),
         ("block_1.dilation_2.W", np.zeros((2 * D, D, 3, 1)), "block_1.dilation_2.W makes"),
     ],
 }
@@ -300,5 +300,5 @@ BAD = {
 )
 def test_what_cannot_be_a_parameter_is_named(name, bad):
     key, value, message = bad
-    with pytest.raises(ValueError, match=rf"checkpoint: is no checkpoint .*{message}"):
+    with pytest.raises(ValueError, match=rf"checkpoint: is not a checkpoint .*{message}"):
         theano.load({**make(name)[1], key: value})

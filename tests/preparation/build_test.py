@@ -109,7 +109,7 @@ def test_what_would_make_all_others_silent_is_passed_over(tmp_path):
     absurd = 6000 * noise(4000)
     info = build(of(noise(4000, 1), absurd, noise(4000, 2)), tmp_path / "d")
     assert info["gain"] == pytest.approx(2.0)
-    expected = {"recording": "1", "reason": "has samples of 3e+03, full scale is 1"}
+    expected = {"recording": "1", "reason": "has samples of 3e+03, where full scale is 1"}
     assert info["rejected"] == [expected]
     with pytest.raises(ValueError, match=r"fewer than one for each .* such as 1: has samples of"):
         build(of(noise(900), absurd), tmp_path / "e")
@@ -250,7 +250,7 @@ def broken_after(num_recordings, error):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
 def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, error):
     found, _ = broken_after(12, error)
-    with pytest.raises(type(error), match=r"^$|d: cannot be written \(No space left\); what was"):
+    with pytest.raises(type(error), match=r"^$|d: cannot be written \(No space left\); the work"):
         build_dataset(found, tmp_path / "d", settings(), workers=1)
     assert not (tmp_path / "d").exists()
     found, readings = broken_after(12, None)
@@ -430,7 +430,7 @@ def test_all_silent_is_refused(tmp_path):
         ({"sample_rate_hz": 10}, "sample_rate=10: must be from 1000 to 192000"),
         ({"clip_s": 0.0}, "clip_s=0.0: must be greater than 0"),
         ({"clip_overlap_s": 0.1}, "clip_overlap_s=0.1: must be less than clip_s=0.1"),
-        ({"clip_overlap_s": 0.09999}, "clip_overlap_s=0.09999: must leave a sample of clip_s=0.1"),
+        ({"clip_overlap_s": 0.09999}, "clip_overlap_s=0.09999: must be less than clip_s=0.1 by"),
         ({"held_out": 0.5}, "held_out=0.5: must be between 0 and 0.5"),
         ({"seed": -1}, "seed=-1: must be at least 0"),
         ({"channel": -1}, "channel=-1: must be at least 0"),
@@ -454,7 +454,7 @@ def test_data_that_cannot_work_is_warned_of(tmp_path):
     assert "The dataset holds 30 s of audio" in messages(tmp_path / "short", noise(RATE * 30))
     clipped = np.clip(noise(RATE * 30, peak=3.0), -1, 1)
     assert build(of(clipped), tmp_path / "share")["audio"]["clipped"] > 0.002
-    assert "1 of 1 recordings are clipped, the worst is 0" in messages(tmp_path / "c", clipped)
+    assert "1 of 1 recordings are clipped; the worst is 0" in messages(tmp_path / "c", clipped)
     silent = np.zeros(RATE * 60, np.float32)
     mostly_silent = np.concatenate([noise(RATE * 30), silent])
     copies = messages(tmp_path / "copies", *[noise(8000, 1), noise(8000, 2), noise(8000, 1)])

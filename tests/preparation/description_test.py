@@ -31,7 +31,7 @@ def test_of_many_recordings_only_what_stands_out_is_listed():
 def test_what_was_turned_down_alone_is_marked():
     entries = [of(str(i), 0.1) for i in range(50)]
     lines = description.loudness(INFO, [*entries, Facts("loud", ["train"], 0.5, 0.4)]).splitlines()
-    assert lines[51:] == ["   -14.0 dB  loud  stands out, was turned down by 12.0 dB"]
+    assert lines[51:] == ["   -14.0 dB  loud  stands out, turned down by 12.0 dB"]
 
 
 def test_recordings_that_differ_by_nature_do_not_stand_out():

@@ -154,7 +154,7 @@ def test_one_loud_recording_does_not_make_the_others_quiet(tmp_path, gain):
     assert info["audio"]["over"] == 0
     if gain == "peak":
         (warning,) = [text for text in info["warnings"] if "much louder" in text]
-        assert "1 of 11 recordings are much louder than all others, the worst is 10 at " in warning
+        assert "1 of 11 recordings are much louder than all others; the worst is 10 at " in warning
         assert "(16 dB above them)" in warning
         assert "for all but 1 louder ones" in description.table(info, facts.read(tmp_path / "b"))
 
@@ -181,7 +181,7 @@ def test_next_to_silence_a_recording_is_not_loud(tmp_path):
 def test_very_quiet_recordings_are_warned_of(tmp_path):
     faint = build(tmp_path / "a", noise(20, 10 ** (-70 / 20)))["warnings"]
     (warning,) = [text for text in faint if "very quiet" in text]
-    assert "1 of 1 recordings are very quiet, the worst is 00 (gain 70 dB)" in warning
+    assert "1 of 1 recordings are very quiet; the worst is 00 (gain 70 dB)" in warning
     assert "its sound uses 4 of them" in warning
     assert not any(
         "very quiet" in text for text in build(tmp_path / "b", noise(20, 0.02))["warnings"]

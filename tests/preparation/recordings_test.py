@@ -206,7 +206,7 @@ def test_lists_give_the_split(folder, tmp_path):
     split = recordings.split_by_lists(found, lists)
     assert [recording.split for recording in split] == ["test", "train", "valid", "train"]
     lists["test"].write_text("a.wav\nc.wav\n")
-    with pytest.raises(ValueError, match=r"test.txt: names 'c.wav', as the other list does"):
+    with pytest.raises(ValueError, match=r"test.txt: names 'c.wav', which is on both lists"):
         recordings.split_by_lists(found, lists)
     lists["test"].write_text("x.wav\n")
     with pytest.raises(ValueError, match=r"test.txt: names 'x.wav', which is not in the input"):

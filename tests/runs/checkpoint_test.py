@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_not_evaluated_or_sampled_from(tmp_path):
     save(tmp_path, 1, 2)
     file = the_data_of(tmp_path, 1)
     flip_a_bit(file)
-    with pytest.raises(ValueError, match=rf"{file}: is damaged, choose .* another step: 2"):
+    with pytest.raises(ValueError, match=rf"{file}: is damaged; choose .* another step: 2"):
         restore_params(Workdir(tmp_path), TINY)
     assert_is(params_of(tmp_path, 2), 2)
 
@@ -149,7 +149,7 @@ def test_a_checkpoint_of_another_model_is_one_sentence(tmp_path):
     save(tmp_path, 1)
     for changes in ({"dim": 2 * 10**9}, {"n_rnn": 2}, {"frame_sizes": (2,)}):
         other = dataclasses.replace(TINY, **changes)
-        with pytest.raises(ValueError, match=r"config.json: is of another model than .*, whose \["):
+        with pytest.raises(ValueError, match=r"config.json: describes another model .*, whose \["):
             restore_params(Workdir(tmp_path), other)
 
 

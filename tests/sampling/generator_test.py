@@ -76,7 +76,7 @@ def test_a_part_of_the_sequences_is_what_the_whole_has_of_them(generator):
         stream = generator.stream(key(), 4, 0.2, **options, part=(index, 3))
         np.testing.assert_array_equal(stream.numbers, rows)
         np.testing.assert_array_equal(next(stream), whole[rows])
-    with pytest.raises(ValueError, match="num_sequences=2: must be one for each of 3 parts"):
+    with pytest.raises(ValueError, match="num_sequences=2: must be at least one for each of 3"):
         generator.stream(key(), 2, 0.2, part=(2, 3))
 
 

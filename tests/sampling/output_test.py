@@ -105,15 +105,15 @@ def test_no_more_files_are_written_than_may_be_open(monkeypatch):
             10**6,
             "wav16",
             False,
-            r"1 x 11.6 days \(29.8 GiB\) is too long, .* file holds 4.0 GiB; ",
+            r"1 x 11.6 days \(29.8 GiB\) is too long; .* file holds at most 4.0 GiB",
         ),
         (
             10**5,
             "flac",
             True,
-            r"normalize: 1 x 27.8 hours \(3.0 GiB\) is .* long, .* of 6.0 GiB in",
+            r"normalize: 1 x 27.8 hours \(3.0 GiB\) is .* long; each .* takes 6.0 GiB",
         ),
-        (10**12, "flac", False, r"1 x 31,688.1 years \(.*\) at 16000 Hz has no room, .* free"),
+        (10**12, "flac", False, r"1 x 31,688.1 years \(.*\) at 16000 Hz does not fit; .* free"),
     ],
 )
 def test_what_has_no_room_is_refused(tmp_path, seconds, encoding, normalize, message):

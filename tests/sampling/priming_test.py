@@ -148,13 +148,13 @@ def test_channels_of_a_prompt_that_cancel_do_not_make_it_silent():
 def test_what_the_user_may_not_have_meant_is_noted():
     short = hear(np.full(2, 0.5), TINY, RATE).notes
     assert short == (
-        "prompt array has 2 samples, less than the 4 that the model looks back on, so silence "
-        "comes before it",
+        "prompt array has 2 samples, fewer than the 4 that the model looks back on, so silence "
+        "is put in front",
     )
     (cut,) = hear(Prompt(np.full(RATE, 0.5), None, 0.9, 0.2), TINY, RATE).notes
-    assert cut == "prompt array has no more than 0.100 s from 0.9 s on"
+    assert cut == "prompt array has only 0.100 s from 0.9 s on"
     (silent,) = hear(np.full(9, 0.01), TINY, RATE).notes
-    assert silent == "prompt array is silent for the model, which has 16 levels"
+    assert silent == "prompt array is silence to the model, which has 16 levels"
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_what_the_user_may_not_have_meant_is_noted():
         ("{tmp}/none.wav", r"prompt .*none\.wav: cannot be read \(No such file"),
         ("{tmp}/text.wav", r"prompt .*text\.wav: cannot be read as audio"),
         ("{tmp}/empty.wav", r"prompt .*empty\.wav: holds no audio from 0 s on"),
-        (Prompt("{tmp}/x.wav", None, 2.0), r"ends after 0.500 s, must be longer than"),
+        (Prompt("{tmp}/x.wav", None, 2.0), r"ends after 0.500 s, but must be longer than"),
         (np.zeros((2, 3, 4)), r"prompt array: has shape \[2, 3, 4\]"),
         (np.zeros((2, 400)), r"prompt array: has shape \[2, 400\] .* 1 to 64 channels"),
         (
             np.zeros(3, np.int16),
-            "prompt array: has shape .* and type int16, must be floating-point",
+            "prompt array: has shape .* and type int16, but must be",
         ),
         (np.zeros(0), "prompt array: holds no audio"),
         (np.zeros((9, 0)), r"prompt array: has shape \[9, 0\]"),

@@ -51,12 +51,12 @@ HOW = {
             "were made with another model.matmul_precision;",
         ),
         (json.dumps({name: HOW[name] for name in HOW if name != "model"}), None),
-        (json.dumps({"flags": {}}), "does not say how files were made"),
-        (json.dumps({"flags": HOW["flags"]}), "does not say how files were made"),
+        (json.dumps({"flags": {}}), "is not a file of this command"),
+        (json.dumps({"flags": HOW["flags"]}), "is not a file of this command"),
         (json.dumps(HOW | {"flags": {"seed": 1, "temperature": ["1.0"]}}), None),
         (json.dumps(HOW | {"flags": {"seed": 1, "temperature": ["2"]}}), "another temperature;"),
-        ("[]", "does not say how files were made"),
-        ("{", "does not say how files were made"),
+        ("[]", "is not a file of this command"),
+        ("{", "is not a file of this command"),
     ],
 )
 def test_files_are_replaced_only_by_what_is_made_in_the_same_way(tmp_path, content, message):
@@ -71,5 +71,5 @@ def test_files_that_nothing_tells_of_are_not_replaced(tmp_path, name):
     check = partial(check_replaceable, tmp_path / "how.json", HOW, ["x_[0].wav"], set())
     check()
     (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"x_\[0\]\.wav: is there already; choose"):
+    with pytest.raises(ValueError, match=r"x_\[0\]\.wav: exists already; choose"):
         check()

@@ -108,7 +108,7 @@ def test_states_from_before_there_was_a_precision_go_on_with_any(config, fingerp
 
 def test_a_state_of_another_version_says_so(tmp_path):
     np.savez(tmp_path / "state.npz", version=1, fingerprint="")
-    with pytest.raises(ValueError, match="has version 1, must be 2"):
+    with pytest.raises(ValueError, match="has version 1, not 2"):
         make_generator().resume(tmp_path / "state.npz")
 
 

@@ -144,7 +144,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
             train(make_config(data_path), tmp_path / "run", lambda _: None)
     assert error.value.exit_code == 128 + number
     lost = {3: "3 steps", 4: "1 step"}[at]
-    assert f"Finishing the step and saving; again to stop without saving, which loses {lost}." in (
+    assert f"Finishing the step and saving; interrupt again to stop at once and lose {lost}." in (
         capfd.readouterr().err
     )
     assert signal.getsignal(number) is before
@@ -309,7 +309,7 @@ def test_a_run_from_before_there_was_a_precision_goes_on_with_any_and_says_which
     model = dataclasses.replace(TINY, matmul_precision="default")
     lines = []
     train(make_config(data_path, num_steps=7, model=model), tmp_path / "run", lines.append)
-    assert "matrix products in float32 as exactly as the device does by default." in lines[0]
+    assert "matrix products in float32, rounded as the device does by default." in lines[0]
     assert "Going on after step 6." in lines
     assert Workdir(tmp_path / "run").read_info().config.model == model
 
@@ -358,7 +358,7 @@ def test_later_checkpoints_stay_where_an_older_one_is_out_of_patience(
 ):
     validations = {"0": 1.0, "3": 2.0, "6": 0.5}
     lines = go_back_with_patience(data_path, finished, tmp_path / "run", validations, patience=1)
-    assert lines[-1].endswith("the 1.000 bits of step 0 since; raise train.patience to go on.")
+    assert lines[-1].endswith("the 1.000 bits of step 0; raise train.patience to go on.")
     steps = [int(folder.name) for folder in (tmp_path / "run" / "checkpoints").iterdir()]
     assert sorted(steps) == [3, 6]
 
@@ -370,7 +370,7 @@ def test_patience_counts_from_the_best_step_before_the_one_a_run_goes_on_from(
     monkeypatch.setattr("samplernn_jax.training.loop.evaluate", lambda *_: same)
     validations = {"3": 2.0, "6": 1.0}
     lines = go_back_with_patience(data_path, finished, tmp_path / "run", validations, patience=2)
-    assert lines[-1].startswith("Stopped after step 9: validation has not been better than the")
+    assert lines[-1].startswith("Stopped after step 9: validation has not improved on the")
     assert lines[-1].endswith("2.000 bits of step 3 since.")
 
 
@@ -423,7 +423,7 @@ def test_patience_ends_a_run_that_no_longer_improves(data_path, begun, tmp_path)
     config = dataclasses.replace(config, train=settings)
     lines = []
     train(config, tmp_path / "run", lines.append)
-    assert "Stopped after step 9: validation has not been better than the" in lines[-1]
+    assert "Stopped after step 9: validation has not improved on the" in lines[-1]
     assert "of step 3 since" in lines[-1]
     assert (tmp_path / "run" / "samples" / "step_0000009").is_dir()
     lines.clear()
@@ -438,7 +438,7 @@ def test_a_validation_that_stays_the_same_ends_a_run(data_path, tmp_path, monkey
     monkeypatch.setattr("samplernn_jax.training.loop.evaluate", lambda *_: same)
     lines = []
     train(dataclasses.replace(config, train=settings), tmp_path / "run", lines.append)
-    assert lines[-1].startswith("Stopped after step 12: validation has not been better than the")
+    assert lines[-1].startswith("Stopped after step 12: validation has not improved on the")
     assert lines[-1].endswith("2.000 bits of step 3 since.")
     assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
 

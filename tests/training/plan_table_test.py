@@ -134,7 +134,7 @@ def test_where_memory_runs_out_all_the_same_no_larger_batch_is_measured(data_pat
 def test_where_nothing_fits_it_says_what_to_change(data_path):
     _, rows, sentences = plan_of(Machine(sample_s=1e-5, limit_bytes=GIB), data_path)
     assert all(row[-2:] == ["too", "much"] for row in rows)
-    assert sentences[0].startswith("None of them fits into memory; raise parallel.microbatches")
+    assert sentences[0].startswith("No batch size fits into memory; raise parallel.microbatches")
 
 
 def test_the_last_sentence_says_whether_the_model_plays_live(data_path):

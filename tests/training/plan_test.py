@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_refused_with_what_to_change(training_gib, evaluati
     config, mesh = make_config("unused"), make_mesh(jax.devices()[:2])
     short = plan.Cost(training_gib * 2**30, evaluation_gib * 2**30, 3 * 2**30, compile_s=0.1)
     assert short.missing_bytes == 2 * 2**30
-    message = f"data.batch_size=8: {step} step takes 5.0 GiB of each device, 2.0 GiB more than it "
+    message = f"data.batch_size=8: {step} step takes 5.0 GiB on each device, 2.0 GiB more than it "
     with pytest.raises(ValueError, match=message + r"has; raise parallel.microbatches \(now 1\)"):
         plan.check_memory(short, config, mesh)
     in_single_rows = dataclasses.replace(config, parallel=ParallelConfig(microbatches=4))

@@ -1,1 +1,1 @@
-"""The options of each job; none of these modules but `prepare` imports jax."""
+"""The options of each job; of these modules, only `prepare` imports jax."""

@@ -1,4 +1,4 @@
-"""An options dataclass: each field is a flag of a command, and knows its rules and its help."""
+"""Options dataclasses: each field is a flag of a command, with its rules and its help."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ from samplernn_jax.checks import require
 from samplernn_jax.storage import check_local
 
 REQUIRED = dataclasses.MISSING
-"""The default of a field that must be given."""
+"""Marks a field without a default, which must be given."""
 
 
 class Rules(NamedTuple):
-    """What holds for a field of an options dataclass.
+    """The rules and the help of a field of an options dataclass.
 
     Attributes:
-        help: what the field is, for --help.
-        choices: the values that it may have; None for any.
-        least: the lowest value; None for any.
-        most: the highest value; None for any.
-        is_path: it names files or folders of this machine.
+        help: the description for --help.
+        choices: the allowed values; None for any.
+        least: the lowest allowed value; None for no limit.
+        most: the highest allowed value; None for no limit.
+        is_path: the field names files or folders on this machine.
     """
 
     help: str
@@ -48,8 +48,8 @@ class Options:
     """The options of a job.
 
     Attributes:
-        given: the fields that were set on purpose, to a default too. Fields that differ from
-            their defaults count in any case.
+        given: the fields that were set on purpose, even to their defaults. Fields that differ from
+            their defaults always count as given.
 
     Raises:
         ValueError: a field breaks its rule.
@@ -75,7 +75,7 @@ class Options:
             require(condition or not self.is_given(name), f"{name}={value}: {why}")
 
     def as_flags(self) -> dict[str, Any]:
-        """Every field that has a value, for JSON; numbers in a list are texts, as in a flag."""
+        """Returns the fields with a value, for JSON; numbers in lists are text, as in flags."""
         values = {field.name: getattr(self, field.name) for field in fields(type(self))}
         return {
             name: [as_text(x) for x in value] if isinstance(value, tuple) else value
@@ -85,12 +85,12 @@ class Options:
 
 
 def fields(kind: type[Options]) -> list[dataclasses.Field]:
-    """The fields that are flags."""
+    """Returns the fields that are flags."""
     return [field for field in dataclasses.fields(kind) if "rules" in field.metadata]
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands on a command line."""
+    """Returns a value as it is written on a command line."""
     if isinstance(value, tuple):
         return ",".join(map(as_text, value))
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Options of the measurements of speed."""
+"""Options of the speed measurements."""
 
 import dataclasses
 
@@ -7,10 +7,10 @@ from samplernn_jax.jobs.options.base import Options, option
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions(Options):
-    """What to measure; the help of each field says what it is.
+    """What to measure; each field's help describes it.
 
     Raises:
-        ValueError: a field breaks its rule, or has nothing to do beside the others.
+        ValueError: a field breaks its rule, or has no effect with the others.
     """
 
     what: str = option(
@@ -19,14 +19,17 @@ class BenchmarkOptions(Options):
         choices=("train", "data", "sample"),
     )
     batch_size: int | None = option(
-        "Rows of a batch, or sequences. Default: the recipe's, or 128; 1 and 16 for sample.",
+        "Rows of a batch, or sequences for sample. Default: the recipe's, or 128; 1 and 16 for "
+        "sample.",
         default=None,
         least=1,
     )
     seq_len: int | None = option(
         "Targets of a segment. Default: the recipe's, or 512.", default=None, least=1
     )
-    seconds: float = option("How long each runs.", default=5.0, least=0.1, most=3600)
+    seconds: float = option(
+        "Duration of each measurement in seconds.", default=5.0, least=0.1, most=3600
+    )
     recipe: tuple[str, ...] | None = option(
         "For train and sample: the name of a recipe in configs/. May be given several times. "
         "Default: music_2tier and music_3tier for train, music_3tier for sample.",

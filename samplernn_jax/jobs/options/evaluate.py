@@ -9,15 +9,15 @@ from samplernn_jax.jobs.options.base import Options, option
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Options):
-    """What to evaluate on; the help of each field says what it is.
+    """What to evaluate on; each field's help describes it.
 
     Raises:
-        ValueError: a field breaks its rule, or has nothing to do beside the others.
+        ValueError: a field breaks its rule, or has no effect with the others.
     """
 
     workdir: str = option("Folder of the run.", is_path=True)
-    split: str = option("Which split.", default="test", choices=("train", "valid", "test"))
-    step: int | None = option("Checkpoint to take. Default: the best.", default=None)
+    split: str = option("Split to evaluate on.", default="test", choices=("train", "valid", "test"))
+    step: int | None = option("Step of the checkpoint. Default: the best.", default=None)
     data_path: str | None = option(
         "Dataset folder. Default: the one that the run was trained on.", default=None, is_path=True
     )
@@ -34,15 +34,15 @@ class EvaluateOptions(Options):
     )
     average: str = option(
         "samples: the mean over all samples. batches: the mean of the means over each batch of "
-        "segments, as the original and the paper have it; it depends on batch_size and seq_len.",
+        "segments, as in the original and the paper; it depends on batch_size and seq_len.",
         default="samples",
         choices=("samples", "batches"),
     )
     audio: tuple[str, ...] = option(
-        "Score this file instead, once or several times.", default=(), is_path=True
+        "Audio file to score instead. May be given several times.", default=(), is_path=True
     )
     audio_gain: float = option(
-        "Factor for its level, such as the gain that the dataset has.", default=1.0
+        "Factor for the level of --audio, such as the gain of the dataset.", default=1.0
     )
 
     def __post_init__(self) -> None:

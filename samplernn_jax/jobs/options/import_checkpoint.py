@@ -1,4 +1,4 @@
-"""Options of the import of another implementation's checkpoint."""
+"""Options of importing another implementation's checkpoint."""
 
 import dataclasses
 
@@ -8,15 +8,17 @@ from samplernn_jax.models.options import Q_TYPES
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImportOptions(Options):
-    """What to import; the help of each field says what it is.
+    """What to import; each field's help describes it.
 
     Raises:
         ValueError: a field breaks its rule.
     """
 
-    source: str = option("Which implementation: theano is the original.", choices=("theano",))
-    path: str = option("The checkpoint.", is_path=True)
-    workdir: str = option("Folder that is made.", is_path=True)
+    source: str = option(
+        "Implementation that wrote the checkpoint; theano is the original.", choices=("theano",)
+    )
+    path: str = option("File of the checkpoint.", is_path=True)
+    workdir: str = option("Folder of the new run.", is_path=True)
     q_type: str = option(
         "Quantization that the model was trained with.", default="linear", choices=Q_TYPES
     )
@@ -25,5 +27,5 @@ class ImportOptions(Options):
         "Keep the independent predictions of the original's top tier.", default=False
     )
     learn_h0: bool | None = option(
-        "Whether further training changes h0. Default: if it is not zero.", default=None
+        "Whether further training changes h0. Default: yes where h0 is not zero.", default=None
     )

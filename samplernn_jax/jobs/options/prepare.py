@@ -17,7 +17,7 @@ _ABOUT_DATASETS = " ".join(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareOptions(Options):
-    """What goes into a dataset and how, or which one to describe; see the help of each field.
+    """What to make a dataset from and how, or which one to describe; see each field's help.
 
     Raises:
         ValueError: a field breaks its rule, or the fields do not go together.
@@ -30,8 +30,8 @@ class PrepareOptions(Options):
         is_path=True,
     )
     dataset: str | None = option(
-        f"A dataset that goes by its name. {_ABOUT_DATASETS} It is downloaded unless --input names "
-        "the folder where it is. Flags that are not given are set as its users do.",
+        f"Named dataset. {_ABOUT_DATASETS} It is downloaded unless --input names its folder. Flags "
+        "that are not given get the dataset's usual values.",
         default=None,
         choices=sorted(DATASETS),
     )
@@ -40,16 +40,16 @@ class PrepareOptions(Options):
     )
     output: str | None = option("Folder of the new dataset.", default=None, is_path=True)
     describe: str | None = option(
-        "Folder of a dataset to print instead: what went in, a histogram of amplitudes, how loud "
-        "each recording is, whether all checksums hold. A picture of some clips is written into it "
-        "as describe.png.",
+        "Folder of a dataset to describe instead: what went in, a histogram of amplitudes, the "
+        "loudness of the recordings, and whether all checksums match. A picture of some clips, "
+        "describe.png, is written into it.",
         default=None,
         is_path=True,
     )
-    workers: int = option("Recordings decoded at once; 0 for one on each core.", default=0, least=0)
+    workers: int = option("Recordings decoded at once; 0 for one per core.", default=0, least=0)
     split_by: str = option(
-        "What is held out: whole recordings, single clips, or what lies in the folders valid and "
-        "test of the input. auto: recordings where there are at least ten, else clips.",
+        "What is held out: whole recordings, single clips, or the recordings in the input's "
+        "folders valid and test. auto: recordings where there are at least ten, otherwise clips.",
         default="auto",
         choices=("auto", "recording", "clip", "folder"),
     )
@@ -59,22 +59,22 @@ class PrepareOptions(Options):
         default=None,
         is_path=True,
     )
-    test_list: str | None = option("Likewise for test.", default=None, is_path=True)
+    test_list: str | None = option("The same for test.", default=None, is_path=True)
     sample_rate: int = option("Sample rate of the dataset in Hz.", default=_DEFAULT.sample_rate_hz)
     channel: int = option(
         "Channel to take, from 1; 0 mixes all channels down to mono.", default=_DEFAULT.channel
     )
     remove_dc: bool = option("Subtract the mean of each recording.", default=_DEFAULT.remove_dc)
     gain: str = option(
-        "peak: the loudest sample becomes 1, but for clicks and the like, which are clipped and "
-        "warned of. loudness: to --loudness_lufs, but never so far that a sample exceeds 1, "
-        "likewise. none: amplitudes stay.",
+        "peak: the loudest sample becomes 1; clicks do not count, they are clipped with a warning. "
+        "loudness: to --loudness_lufs, or less where samples other than clicks would exceed 1. "
+        "none: amplitudes stay as they are.",
         default=_DEFAULT.gain,
         choices=GAINS,
     )
     gain_per: str = option(
-        "One gain for the whole dataset keeps loud and quiet apart; one for each recording evens "
-        "them out.",
+        "One gain for the whole dataset keeps the relative loudness of recordings; one for each "
+        "recording evens them out.",
         default=_DEFAULT.gain_per,
         choices=GAIN_SCOPES,
     )
@@ -85,7 +85,7 @@ class PrepareOptions(Options):
         "Leave out silence at the ends, and long silence inside.", default=_DEFAULT.drop_silence
     )
     silence_db: float = option(
-        "What is quieter, in dB below full scale, is silence.", default=_DEFAULT.silence_db
+        "Audio below this level, in dB of full scale, is silence.", default=_DEFAULT.silence_db
     )
     max_silence_s: float = option(
         "Longest silence kept inside a recording, in seconds.", default=_DEFAULT.max_silence_s
@@ -94,11 +94,14 @@ class PrepareOptions(Options):
     clip_overlap_s: float = option(
         "Seconds that a clip shares with the one before.", default=_DEFAULT.clip_overlap_s
     )
-    min_clip_s: float = option("Shorter clips are left out.", default=_DEFAULT.min_clip_s)
-    held_out: float = option(
-        "Fraction of the audio for validation, and as much for test.", default=_DEFAULT.held_out
+    min_clip_s: float = option(
+        "Clips shorter than this, in seconds, are left out.", default=_DEFAULT.min_clip_s
     )
-    seed: int = option("Seed of the choice of what is held out.", default=_DEFAULT.seed)
+    held_out: float = option(
+        "Fraction of the audio held out for validation, and again for test.",
+        default=_DEFAULT.held_out,
+    )
+    seed: int = option("Seed of the random choice of held-out audio.", default=_DEFAULT.seed)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,7 +123,7 @@ class PrepareOptions(Options):
         )
 
     def _check_named(self) -> None:
-        """A named dataset has its own split."""
+        """Refuses fields that a named dataset determines."""
         for name in ("split_by", "valid_list", "test_list"):
             require(
                 not self.is_given(name),
@@ -132,11 +135,11 @@ class PrepareOptions(Options):
         )
 
     def settings(self, base: BuildSettings, split_by: str) -> BuildSettings:
-        """The settings of the dataset.
+        """Returns the settings of the dataset.
 
         Args:
-            base: gives what is not given here.
-            split_by: what is held out.
+            base: the settings where these options give none.
+            split_by: the unit that is held out.
 
         Raises:
             ValueError: a setting breaks its rule.
@@ -153,5 +156,5 @@ class PrepareOptions(Options):
 
 
 def expanded(path: str) -> Path:
-    """A path as the user means it: no shell expands ~ after the = of a flag."""
+    """Returns a path with ~ expanded, as shells do not expand it after the = of a flag."""
     return Path(path).expanduser()

@@ -1,4 +1,4 @@
-"""Options of jobs that several processes may do together."""
+"""Options of jobs that several processes may run together."""
 
 import dataclasses
 
@@ -8,22 +8,22 @@ from samplernn_jax.jobs.options.base import Options, option
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProcessOptions(Options):
-    """How several processes meet; the help of each field says what it is.
+    """How several processes meet; each field's help describes it.
 
     Raises:
         ValueError: the fields do not go together.
     """
 
     coordinator: str | None = option(
-        "Several processes, on one machine or many, do this together: HOST:PORT of process 0, or "
-        "auto where a TPU pod, SLURM, Open MPI or Kubernetes tells.",
+        "Address HOST:PORT of process 0, where several processes, on one machine or many, run this "
+        "together; auto on TPU pods and under SLURM, Open MPI and Kubernetes.",
         default=None,
     )
     num_processes: int | None = option(
-        "With --coordinator=HOST:PORT: how many processes.", default=None, least=1
+        "With --coordinator=HOST:PORT: number of processes.", default=None, least=1
     )
     process_id: int | None = option(
-        "With --coordinator=HOST:PORT: which one this is, from 0.", default=None, least=0
+        "With --coordinator=HOST:PORT: number of this process, from 0.", default=None, least=0
     )
 
     def __post_init__(self) -> None:

@@ -7,15 +7,15 @@ from samplernn_jax.checks import require
 from samplernn_jax.jobs.options.base import Options, as_text, option
 
 SETTINGS = ("temperature", "top_k", "top_p")
-"""What a schedule may change over time."""
+"""The settings that a schedule may change over time."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SampleOptions(Options):
-    """What to generate and where it goes; the help of each field says what it is.
+    """What to generate and where to write it; each field's help describes it.
 
     Raises:
-        ValueError: a field breaks its rule, or has nothing to do beside the others.
+        ValueError: a field breaks its rule, or has no effect with the others.
     """
 
     workdir: str = option("Folder of the run.", is_path=True)
@@ -23,20 +23,25 @@ class SampleOptions(Options):
         "Folder for the audio; not with --stream.", default=None, is_path=True
     )
     num_sequences: int | None = option(
-        "How many. Default: 4; with --stream 1, and several are its channels.", default=None
+        "Number of sequences. Default: 4; 1 with --stream, where they are the channels.",
+        default=None,
     )
     duration_s: float | None = option(
-        "Length of each in seconds. Default: 5; without end with --stream.", default=None
+        "Length of each sequence in seconds. Default: 5; endless with --stream.", default=None
     )
     temperature: tuple[float, ...] = option(
-        "0 always takes the likeliest sample. Or one for each sequence: 0.9,1", default=(0.95,)
+        "Lower is calmer, higher is wilder; 0 always takes the likeliest value. One number, or one "
+        "for each sequence: 0.9,1",
+        default=(0.95,),
     )
     top_k: tuple[float, ...] | None = option(
-        "Draw from this number of the likeliest values of a sample. Or one for each sequence.",
+        "Draw each sample from this number of likeliest values. One number, or one for each "
+        "sequence.",
         default=None,
     )
     top_p: tuple[float, ...] | None = option(
-        "Draw from the likeliest values that have this probability together. Or one for each "
+        "Draw each sample from the likeliest values that together have this probability. One "
+        "number, or one for each "
         "sequence.",
         default=None,
     )
@@ -47,7 +52,7 @@ class SampleOptions(Options):
         is_path=True,
     )
     seed: int = option("Seed of the random numbers.", default=0, least=0, most=2**31 - 1)
-    step: int | None = option("Checkpoint to take. Default: the best.", default=None)
+    step: int | None = option("Step of the checkpoint. Default: the best.", default=None)
     random_state: bool = option(
         "Begin with random RNN states instead of the learned ones.", default=False
     )
@@ -56,12 +61,12 @@ class SampleOptions(Options):
         default=(),
         is_path=True,
     )
-    prompt_start_s: float = option("Where in the recording it begins.", default=0.0)
+    prompt_start_s: float = option("Start of the prompt in the recording, in seconds.", default=0.0)
     prompt_duration_s: float | None = option(
-        "How much of the recording is the prompt. Default: all that follows.", default=None
+        "Length of the prompt in seconds. Default: the rest of the recording.", default=None
     )
     prompt_gain: float = option(
-        "Factor for the prompt's level, such as the gain that the dataset has.", default=1.0
+        "Factor for the prompt's level, such as the gain of the dataset.", default=1.0
     )
     continuations: int | None = option(
         "Sequences for each prompt. Default: 1.", default=None, least=1
@@ -71,23 +76,24 @@ class SampleOptions(Options):
     )
     rank: bool = option("Number the files by bits per sample, the likeliest first.", default=False)
     reject: tuple[float, ...] | None = option(
-        "LOW,HIGH: keep none of the least likely LOW and the likeliest HIGH, such as 0.4,0.05.",
+        "LOW,HIGH: drop these fractions of the least likely and of the likeliest sequences, such "
+        "as 0.4,0.05.",
         default=None,
     )
     encoding: str = option(
-        "Of the files; raw16 with --stream only.",
+        "Encoding of the audio; raw16 only with --stream.",
         default="wav16",
         choices=[*audio.ENCODINGS, "raw16"],
     )
     normalize: bool = option("Bring each file's peak to full scale.", default=False)
     pictures: bool = option("Draw the spectrogram of each file.", default=True)
     stream: bool = option("Write to standard output, for a player.", default=False)
-    block_s: float = option("With --stream: seconds handed over at once.", default=0.5)
+    block_s: float = option("With --stream: seconds of audio written at once.", default=0.5)
     save_state: str | None = option(
-        "With --stream: file to which the state is saved when it ends.", default=None, is_path=True
+        "With --stream: file to which the state is saved at the end.", default=None, is_path=True
     )
     resume_state: str | None = option(
-        "With --stream: goes on where the state in this file was saved.", default=None, is_path=True
+        "With --stream: file of a saved state to go on from.", default=None, is_path=True
     )
 
     def __post_init__(self) -> None:
@@ -105,12 +111,12 @@ class SampleOptions(Options):
         )
         self.refuse_unless(
             self.prompt == (),
-            "does not go with --prompt, where --continuations says how many there are",
+            "does not go with --prompt; --continuations sets the number",
             "num_sequences",
         )
         self.refuse_unless(
             self.resume_state is None,
-            "is determined by the state that is resumed",
+            "is determined by the resumed state",
             *("num_sequences", "temperature", "top_k", "top_p", "schedule", "seed", "random_state"),
             *("prompt", "block_s"),
         )
@@ -128,17 +134,17 @@ class SampleOptions(Options):
 
     @property
     def continuations_each(self) -> int:
-        """Sequences for each prompt."""
+        """The number of sequences for each prompt."""
         return self.continuations or 1
 
     @property
     def sequences(self) -> int:
-        """Sequences in all."""
+        """The total number of sequences."""
         if self.num_sequences is not None:
             return self.num_sequences
         return len(self.prompt) * self.continuations_each or (1 if self.stream else 4)
 
     @property
     def file_duration_s(self) -> float:
-        """Length of each file without its prompt, in seconds."""
+        """The length of each file without its prompt, in seconds."""
         return 5.0 if self.duration_s is None else self.duration_s

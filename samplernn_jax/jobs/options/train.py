@@ -1,4 +1,4 @@
-"""Options of training beside the recipe, which holds what is trained and how."""
+"""Options of training, beside the recipe, which says what is trained and how."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from samplernn_jax.jobs.options.base import Options, option
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions(Options):
-    """Where to train, and from where; the help of each field says what it is.
+    """Where to train, and from which checkpoint; each field's help describes it.
 
     Raises:
         ValueError: a field breaks its rule.
@@ -17,9 +17,11 @@ class TrainOptions(Options):
         "Folder of the run. Default: runs/ and the name of the recipe.", default=None, is_path=True
     )
     plan: bool = option(
-        "Say in about a minute what the training would take over batch sizes, and do not train.",
+        "Show, in about a minute, the memory and time of training at several batch sizes; do not "
+        "train.",
         default=False,
     )
     from_step: int | None = option(
-        "Go on from this checkpoint and remove the later ones. Default: the latest.", default=None
+        "Step of the checkpoint to go on from; later ones are removed. Default: the latest.",
+        default=None,
     )

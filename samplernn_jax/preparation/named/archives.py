@@ -38,7 +38,7 @@ def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
             else:
                 _extract_zip(archive, partial, max_bytes)
         except _DAMAGED as error:
-            raise ValueError(f"{archive}: is damaged or no archive ({error})") from error
+            raise ValueError(f"{archive}: is damaged or not an archive ({error})") from error
 
 
 def _extract_zip(archive: Path, folder: Path, max_bytes: int) -> None:
@@ -66,7 +66,7 @@ def _extract_tar(archive: Path, folder: Path, max_bytes: int) -> None:
     """
     require(
         hasattr(tarfile, "data_filter"),
-        f"{archive}: Python {platform.python_version()} cannot unpack it safely, must be 3.11.4 or "
+        f"{archive}: Python {platform.python_version()} cannot unpack it safely; use 3.11.4 or "
         "later",
     )
     total = 0
@@ -96,5 +96,6 @@ def _check_kind(archive: Path, name: str, is_file_or_folder: bool) -> None:
 def _check_size(archive: Path, num_bytes: int, max_bytes: int) -> None:
     """Refuses archives that would fill the disk."""
     require(
-        num_bytes <= max_bytes, f"{archive}: holds {num_bytes} bytes, must be at most {max_bytes}"
+        num_bytes <= max_bytes,
+        f"{archive}: holds {num_bytes} bytes, but at most {max_bytes} are allowed",
     )

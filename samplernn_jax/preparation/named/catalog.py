@@ -94,8 +94,8 @@ def _check(name: str, folder: Path, found: Found) -> None:
     for split in SPLITS:
         require(
             counts[split] == expected[split],
-            f"dataset={name}: {folder} gives {counts[split]} recordings for {split}, must be "
-            f"{expected[split]}; some files are missing or not of this dataset",
+            f"dataset={name}: {folder} has {counts[split]} recordings for {split}, but must have "
+            f"{expected[split]}; some files are missing, or belong to another dataset",
         )
 
 
@@ -112,7 +112,7 @@ DATASETS: dict[str, NamedDataset] = {
         num_recordings={"train": 3712, "valid": 256, "test": 256},
     ),
     "huck": NamedDataset(
-        about="Huckleberry Finn, two readings, as the original used (which two, it does not say)",
+        about="two readings of Huckleberry Finn (which two the original used is not known)",
         source="LibriVox, on archive.org: huck_finn_librivox and huckleberry_mfs_librivox",
         licence="public domain",
         settings=BuildSettings(split_by="recording", held_out=1 / 14),
@@ -124,9 +124,9 @@ DATASETS: dict[str, NamedDataset] = {
         ),
     ),
     "blizzard": NamedDataset(
-        about="one actress reading, 20.5 hours to train on",
+        about="one actress reading, 20.5 hours for training",
         source="the Blizzard Challenge 2013",
-        licence="to be signed with its organisers",
+        licence="agreement to sign with its organisers",
         settings=BuildSettings(held_out=0.07),
         find=finding.any_audio,
     ),
@@ -156,7 +156,7 @@ DATASETS: dict[str, NamedDataset] = {
     "youtubemix": NamedDataset(
         about="4 hours of piano in 241 pieces of a minute",
         source=f"{_HUGGING_FACE}/youtubemix",
-        licence="for research, to be accepted on its page",
+        licence="for research; terms to accept on its page",
         settings=dataclasses.replace(_GIVEN, clip_s=61.0),
         find=finding.in_natural_order,
         num_recordings={"train": 212, "valid": 14, "test": 15},
@@ -164,7 +164,7 @@ DATASETS: dict[str, NamedDataset] = {
     "beethoven": NamedDataset(
         about="Beethoven's piano sonatas, 9.6 hours in 4,328 pieces of 8 s",
         source=f"{_HUGGING_FACE}/beethoven",
-        licence="to be accepted on its page",
+        licence="terms to accept on its page",
         settings=_GIVEN,
         find=finding.in_natural_order,
         num_recordings={"train": 3808, "valid": 260, "test": 260},

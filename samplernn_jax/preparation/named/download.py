@@ -90,8 +90,8 @@ def download(
 
 def _given_up(url: str, file: Path, error: _InterruptedError) -> ValueError:
     return ValueError(
-        f"{url}: cannot be downloaded ({error}); check the connection, or download it in another "
-        f"way and put it at {file}"
+        f"{url}: cannot be downloaded ({error}); check the connection, or download the file in "
+        f"another way and save it as {file}"
     )
 
 
@@ -159,7 +159,7 @@ def _total_of_range(headers: Message, part: Path) -> int | None:
     same = not remembered or not sent or sent == remembered
     if content_range is None or int(content_range[1]) != _size(part) or not same:
         _discard(part)
-        raise _InterruptedError("the server sent another part than was asked for")
+        raise _InterruptedError("the server sent a different part than requested")
     return None if content_range[2] == "*" else int(content_range[2])
 
 
@@ -176,7 +176,9 @@ def _open(
                 if error.headers.get("Content-Range") == f"bytes */{_size(part)}":
                     return None
                 _discard(part)  # too long, or of another file
-                raise _InterruptedError("the server has less than was there already") from error
+                raise _InterruptedError(
+                    "the server's file is shorter than the part already downloaded"
+                ) from error
             if error.code in _WORTH_ANOTHER_TRY:
                 raise _InterruptedError(error, _retry_after_s(error.headers)) from error
             raise ValueError(f"{request.full_url}: cannot be downloaded ({error})") from error
@@ -228,13 +230,13 @@ def _mistake(file: Path, size: int | None, checksum: str | None) -> str | None:
     """Why a file is not the expected one; None if it is."""
     found = _size(file)
     if size is not None and found != size:
-        return f"it has {found} bytes, must be {size}"
+        return f"it has {found} bytes, not {size}"
     if checksum is not None:
         algorithm, _, expected = checksum.partition(":")
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, algorithm).hexdigest()
         if digest != expected:
-            return f"its {algorithm} is {digest}, must be {expected}"
+            return f"its {algorithm} is {digest}, not {expected}"
     return None
 
 

@@ -115,7 +115,7 @@ def test_music_is_joined_cut_shuffled_and_split_as_the_original_does(tmp_path, m
 
 def test_what_is_not_whole_is_refused(tmp_path):
     write(tmp_path / "in" / "1.wav")
-    with pytest.raises(ValueError, match=r"gives 0 recordings for train, must be 3808"):
+    with pytest.raises(ValueError, match=r"has 0 recordings for train, but must have 3808"):
         catalog.obtain("beethoven", tmp_path / "in", tmp_path / "cache", quiet)
     with pytest.raises(ValueError, match=r"must hold Speech Commands"):
         catalog.obtain("sc09", tmp_path / "in", tmp_path / "cache", quiet)
@@ -194,7 +194,7 @@ def test_items_are_listed_and_what_belongs_here_is_downloaded_and_checked(site, 
         site.files[f"/metadata/{item}"] = json.dumps({"files": listing}).encode()
         for name in (f"{item}%20a.ogg", f"../{item}.ogg"):
             site.files[f"/download/{item}/{name}"] = item.encode() * 2
-    with pytest.raises(ValueError, match="it has 6 bytes, must be 5"):
+    with pytest.raises(ValueError, match="it has 6 bytes, not 5"):
         fetch_at_once(fetch)
     for path, content in site.files.items():
         site.files[path] = content.replace(b'"5"', b'"6"')
