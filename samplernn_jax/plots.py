@@ -58,8 +58,8 @@ def learning_curve(
     """Draws bits per sample over steps, for training and validation.
 
     Args:
-        path: of the PNG file.
-        entries: of the metrics log.
+        path: the path of the PNG file.
+        entries: the entries of the metrics log.
         baselines: bits per sample of simple models on the validation audio, by name.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")

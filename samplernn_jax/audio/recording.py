@@ -34,8 +34,8 @@ class OpenRecording(NamedTuple):
     """A recording while it is read.
 
     Attributes:
-        sample_rate_hz: of the recording.
-        num_channels: of the recording.
+        sample_rate_hz: the sample rate of the recording.
+        num_channels: the number of channels of the recording.
         blocks: its consecutive blocks; taking the next one may raise ValueError.
         num_frames: number of frames that the file claims to hold; 0 where it makes no claim.
         first_frame: position of the first block in the recording.
@@ -134,7 +134,7 @@ def resampled(
 
     Args:
         recording: the recording.
-        sample_rate_hz: of the result.
+        sample_rate_hz: the sample rate of the result.
         channel: 1 for the first, 2 for the second, ...; 0 for the mean of all.
 
     Raises:

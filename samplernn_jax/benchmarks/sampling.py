@@ -22,7 +22,7 @@ def measure(
     """Samples from a model with random parameters, as a user does.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         batch_size: sequences at once.
         sample_rate_hz: what is real time.
         seconds: how long to run.

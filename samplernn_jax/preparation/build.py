@@ -51,7 +51,7 @@ def build_dataset(
     Args:
         found: the recordings.
         output: folder of the dataset. If it holds the same dataset already, nothing is done.
-        settings: of the dataset.
+        settings: the settings of the dataset.
         workers: number of recordings decoded at once; 0 for one per core.
         on_progress: called whenever a part of the work is done.
 

@@ -24,7 +24,7 @@ class CutRecordings(NamedTuple):
 
     Attributes:
         recordings: those that have a clip.
-        clips: of each of these, in order.
+        clips: the clips of each of these, in order.
         rejected: recordings without a clip, and why.
         num_sounding: samples of `recordings` that are not silence left out.
     """
@@ -58,7 +58,7 @@ def cut_recordings(
 
     Args:
         candidates: the recordings; those that give no clip are rejected.
-        settings: of the dataset.
+        settings: the settings of the dataset.
         on_progress: called after each recording.
     """
     recordings: list[Leveled] = []

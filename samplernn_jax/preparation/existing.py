@@ -24,7 +24,7 @@ def matching_info(output: Path, settings: BuildSettings, digest: str) -> dict[st
 
     Args:
         output: what exists already.
-        settings: of the dataset that is asked for.
+        settings: the settings of the dataset that is asked for.
         digest: `recordings_digest` of its recordings.
 
     Raises:

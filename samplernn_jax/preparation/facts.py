@@ -30,10 +30,10 @@ class Facts:
     """The facts about a recording of a dataset.
 
     Attributes:
-        name: of the recording.
-        splits: that its clips are in.
-        gain: factor for its amplitudes.
-        rms: of its samples without outliers, before the gain; None in datasets of older versions.
+        name: the name of the recording.
+        splits: the splits that its clips are in.
+        gain: the factor for its amplitudes.
+        rms: the RMS of its samples without outliers, before the gain; None in older datasets.
     """
 
     name: str
@@ -63,9 +63,9 @@ def write(folder: Path, recordings: Sequence[Leveled], clips: Mapping[str, Seque
     """Writes recordings.jsonl.
 
     Args:
-        folder: of the dataset.
+        folder: the folder of the dataset.
         recordings: in the dataset.
-        clips: of each split.
+        clips: the clips of each split.
     """
     splits: list[set[str]] = [set() for _ in recordings]
     for split, of_split in clips.items():

@@ -77,7 +77,7 @@ def level_recordings(staged: Sequence[Staged], settings: BuildSettings) -> Level
 
     Args:
         staged: the recordings.
-        settings: of the dataset.
+        settings: the settings of the dataset.
     """
     plain = [Leveled(r, r.mean if settings.remove_dc else 0.0, 1.0) for r in staged]
     usable = [recording for recording in plain if recording.peak <= ABSURD_PEAK]

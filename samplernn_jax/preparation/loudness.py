@@ -20,7 +20,7 @@ def block_powers(blocks: Iterable[Waveform], sample_rate_hz: int) -> Float64[np.
 
     Args:
         blocks: consecutive blocks of a recording.
-        sample_rate_hz: of the recording.
+        sample_rate_hz: the sample rate of the recording.
 
     Returns:
         Empty for a recording of less than 400 ms.

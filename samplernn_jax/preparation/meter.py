@@ -60,7 +60,7 @@ class Meter:
 
     Attributes:
         num_samples: so far.
-        balance: of the channels and their mix.
+        balance: the balance of the channels and their mix.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:

@@ -35,7 +35,7 @@ class Rejected(NamedTuple):
     """A recording that is passed over.
 
     Attributes:
-        name: of the recording.
+        name: the name of the recording.
         reason: ends a sentence that begins with the name, such as "is silent".
     """
 

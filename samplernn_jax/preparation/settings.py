@@ -14,7 +14,7 @@ class BuildSettings:
     """The settings of a preparation.
 
     Attributes:
-        sample_rate_hz: of the dataset; recordings are resampled to it.
+        sample_rate_hz: the sample rate of the dataset; recordings are resampled to it.
         channel: of each recording, 1 for the first, 2 for the second, ...; 0 for the mix of all.
         remove_dc: subtract the mean of each recording.
         gain: "peak" scales the loudest sample to 1, "loudness" scales to `loudness_lufs` without
@@ -34,7 +34,7 @@ class BuildSettings:
         split_by: hold out whole recordings or single clips; "auto" for recordings if there are
             enough, "given" for the split that each recording names.
         held_out: fraction of the audio in each of the splits valid and test.
-        seed: of the random choice of held-out audio.
+        seed: the seed of the random choice of held-out audio.
     """
 
     sample_rate_hz: int = 16_000

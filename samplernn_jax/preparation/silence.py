@@ -21,8 +21,8 @@ def sounding(
 
     Args:
         read: returns samples [start, stop) of the recording.
-        num_samples: of the recording.
-        sample_rate_hz: of the recording.
+        num_samples: the number of samples of the recording.
+        sample_rate_hz: the sample rate of the recording.
         threshold: a window of 20 ms whose root mean square is below this is silent.
         max_silence_s: silence inside the recording is kept up to this length.
 

@@ -51,9 +51,9 @@ def assign_splits(
     """Assigns clips to the splits.
 
     Args:
-        clips: of each recording, at least one.
+        clips: the clips of each recording, at least one.
         given: the split of each recording, for split_by="given".
-        settings: of the dataset.
+        settings: the settings of the dataset.
 
     Raises:
         ValueError: a split would be empty, or two splits would share overlapping clips.

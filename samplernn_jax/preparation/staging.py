@@ -35,16 +35,16 @@ class Staged:
     """A recording in the staging folder, as float32 at the dataset's rate.
 
     Attributes:
-        name: of the recording.
+        name: the name of the recording.
         split: "train", "valid" or "test" if given.
-        file: of the samples.
+        file: the file of the samples.
         num_samples: at the dataset's rate.
-        mean: of the samples without outliers, see `meter.inliers`.
-        rms: of the same samples, about their mean.
+        mean: the mean of the samples without outliers, see `meter.inliers`.
+        rms: the RMS of the same samples, about their mean.
         low: the lowest of them.
         high: the highest of them.
-        minimum: of all samples.
-        maximum: of all samples.
+        minimum: the minimum of all samples.
+        maximum: the maximum of all samples.
         peak_s: position of the sample furthest from the mean, to 20 ms.
         bandwidth_hz: the highest frequency with any power.
         spectrum: share of the power in each frequency band, in dB.
@@ -55,7 +55,7 @@ class Staged:
         source_channels: number of channels of the recording.
         damage: why the recording ends early; empty if it does not.
         notes: other remarks of its decoder, a sentence each.
-        digest: of the samples; equal for copies.
+        digest: the digest of the samples; equal for copies.
     """
 
     name: str
@@ -101,7 +101,7 @@ def stage(
     Args:
         recordings: to be decoded.
         folder: the staging folder; recordings that are complete there are kept.
-        settings: of the dataset.
+        settings: the settings of the dataset.
         workers: number of recordings decoded at once.
         on_progress: called after each recording.
 

@@ -66,8 +66,8 @@ def write_splits(
     """Writes the shards and lengths of every split.
 
     Args:
-        folder: of the dataset.
-        clips: of each split.
+        folder: the folder of the dataset.
+        clips: the clips of each split.
         recordings: that the clips were cut from.
         on_progress: called after each split.
 
@@ -96,8 +96,8 @@ def write_split(
     """Writes the shards and lengths of a split.
 
     Args:
-        folder: of the dataset.
-        name: of the split.
+        folder: the folder of the dataset.
+        name: the name of the split.
         clips: in the order in which they are written.
         read: returns the samples of a clip; amplitudes outside [-1, 1] are clipped.
         levels: counts the samples in.

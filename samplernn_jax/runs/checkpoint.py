@@ -113,7 +113,7 @@ class Checkpoints:
 
         Args:
             like: gives shapes, types and devices.
-            step: of the checkpoint; None for the latest.
+            step: the step of the checkpoint; None for the latest.
 
         Returns:
             The checkpoint; without `rest` if it is an imported model.

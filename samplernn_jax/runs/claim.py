@@ -40,7 +40,7 @@ def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN
     """Makes sure that every process sees in the workdir what the first one has just written there.
 
     Args:
-        workdir: of the run.
+        workdir: the workdir of the run.
         token: what the holder's file must contain.
         within_s: how long to wait for it.
 

@@ -26,7 +26,7 @@ class TensorBoard:
         """Opens a new event file.
 
         Args:
-            folder: of the event files, an existing one.
+            folder: the folder of the event files, an existing one.
             start_step: the step after which the run goes on; TensorBoard drops what earlier files
                 hold of later steps.
         """

@@ -27,7 +27,7 @@ def read(workdir: Workdir, inside_checkpoints: Mapping[int, float]) -> Validatio
     """The record, the same in every process.
 
     Args:
-        workdir: of the run.
+        workdir: the workdir of the run.
         inside_checkpoints: by step, of checkpoints that hold their own validation, as they did
             before there was a record; infinite where there was no validation.
 

@@ -46,8 +46,8 @@ class RunInfo:
     """What a workdir says of itself.
 
     Attributes:
-        config: of the run.
-        sample_rate_hz: of the audio.
+        config: the run's configuration.
+        sample_rate_hz: the sample rate of the audio.
         dataset_digest: of the dataset; "" for an imported model that was not trained here.
         imported: the model was imported, so its shape does not come from a recipe.
         valid_segments: in a run that began before `train.valid_s` was added, the number of first

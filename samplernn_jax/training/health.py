@@ -33,7 +33,7 @@ def bits_warnings(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
     """Warnings about the bits of a run.
 
     Args:
-        entries: of the metrics log, in the order of their steps.
+        entries: the entries of the metrics log, in the order of their steps.
         baselines: of what validation reads.
     """
     valid = [entry for entry in entries if "valid_bits" in entry]

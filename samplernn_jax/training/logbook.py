@@ -40,9 +40,9 @@ class Logbook:
         """Opens the metrics log.
 
         Args:
-            config: of the run.
-            workdir: of the run.
-            dataset: of the run.
+            config: the run's configuration.
+            workdir: the workdir of the run.
+            dataset: the dataset of the run.
             report: gets the lines for the user.
             start_step: the step after which the run goes on.
             is_validated: whether that step is validated; if not, it is going to be.

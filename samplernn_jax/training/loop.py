@@ -79,7 +79,7 @@ class Trainer:
         """Trains until the run is over.
 
         Args:
-            workdir: of the run.
+            workdir: the workdir of the run.
             from_step: go on from this checkpoint, and remove the later ones as soon as it is clear
                 that the run can; None for the latest, or the beginning where there is none.
 

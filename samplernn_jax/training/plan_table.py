@@ -59,7 +59,7 @@ class Row(NamedTuple):
     """The cost of a run with one batch size.
 
     Attributes:
-        config: of the run.
+        config: the run's configuration.
         memory_bytes: on each device.
         step_s: seconds of a step; None where a device has too little memory for it.
         is_measured: whether it was measured; otherwise it is extrapolated.
@@ -112,7 +112,7 @@ def table(
     """Lines that announce each measurement as it begins, then the table and a recommendation.
 
     Args:
-        config: of the run.
+        config: the run's configuration.
         dataset: gives the lengths of the clips and the sample rate.
         mesh: the devices.
         measure: measures a step.

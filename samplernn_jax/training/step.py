@@ -32,7 +32,7 @@ class TrainState(NamedTuple):
     Attributes:
         step: steps so far, skipped ones included.
         params: the parameters.
-        opt_state: of the optimizer.
+        opt_state: the state of the optimizer.
         average: the moving average of the parameters; None without one.
         skipped: steps in a row, up to now, that changed nothing, as something was not finite.
     """

@@ -132,7 +132,7 @@ def fold(config: ModelConfig, params: Params) -> Folded:
     The independent predictions, which sampling never reads, are left out.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         params: its parameters, as in training.
 
     Returns:

@@ -86,7 +86,7 @@ class SampleLevelMLP(nn.Module):
         """Logits of the sample that follows each window of `frame_size` tokens.
 
         Args:
-            tokens: of all windows, each of which begins one token after the one before.
+            tokens: the tokens of all windows, each of which begins one token after the one before.
             from_above: what tier 2 hands down for each sample.
         """
         cfg = self.config
@@ -142,7 +142,7 @@ class FrameLevelRNN(nn.Module):
     """A tier above the first: an RNN over frames that hands vectors to the tier below.
 
     Attributes:
-        config: of the whole model.
+        config: the configuration of the whole model.
         ratio: outputs per frame, one for each frame (or sample) of the tier below.
     """
 

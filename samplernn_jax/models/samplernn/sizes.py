@@ -48,7 +48,7 @@ def flop_per_sample(config: ModelConfig, samples: int) -> float:
     The tables of tier 1 are made once for a step, and looked up instead of multiplied with.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         samples: targets of a step, over which what is done once for a step is spread.
     """
     dim, sizes = config.dim, config.frame_sizes

@@ -79,7 +79,7 @@ def add_rows(
     Args:
         x: what they are added to.
         tables: for each place in a window.
-        tokens: of all windows, each of which begins one token after the one before:
+        tokens: the tokens of all windows, each of which begins one token after the one before:
             time + window - 1.
     """
     time = x.shape[1]

@@ -49,7 +49,7 @@ def fold(config: WaveNetConfig, params: Params) -> FoldedWaveNet:
     """The equivalent model for decoding: a pytree of numpy arrays of the parameters' own type.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         params: its parameters, as in training.
     """
     return fold_in_float64(params, lambda exact: _fold(config, exact))

@@ -33,7 +33,7 @@ def flop_per_sample(config: WaveNetConfig, seq_len: int) -> float:
     """FLOP of the matrix products of a training step, per sample.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         seq_len: targets of a segment. The layers also run over its overlap.
     """
     dim, total = config.dim, 0.0

@@ -43,7 +43,7 @@ def decode_sample(
         model: all of it.
         window: the latest token of each sequence.
         memory: the caches in columns.
-        number: of the sample in its block.
+        number: the number of the sample in its block.
         inputs: a pytree of [1, batch].
         choose: picks the tokens.
 

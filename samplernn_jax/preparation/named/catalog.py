@@ -44,7 +44,7 @@ class NamedDataset:
     Attributes:
         about: its content.
         source: where to get it.
-        licence: of its owners.
+        licence: the licence of its owners.
         settings: with which it is prepared.
         find: returns the recordings in a folder of the dataset, see `finding`.
         fetch: downloads the dataset into a folder; None where its owners have to be asked.
@@ -65,7 +65,7 @@ def obtain(name: str, folder: Path | None, cache: Path, on_progress: OnProgress)
 
     Args:
         name: a key of `DATASETS`.
-        folder: of the dataset; None to download it.
+        folder: the folder of the dataset; None to download it.
         cache: folder for downloads and intermediate files.
         on_progress: called whenever a part of the work is done.
 

@@ -22,9 +22,9 @@ def fetch_archive(url: str, size: int, sha256: str, folder: Path, on_progress: O
     """Downloads an archive and unpacks it, unless the folder exists.
 
     Args:
-        url: of the archive.
+        url: the address of the archive.
         size: in bytes.
-        sha256: of the archive.
+        sha256: the SHA-256 of the archive.
         folder: made when everything is unpacked.
         on_progress: called whenever a part of the work is done.
 
@@ -73,7 +73,7 @@ def fetch_items(
     Args:
         items: their identifiers.
         wanted: whether a file is downloaded, by its name.
-        folder: of the numbered folders.
+        folder: the folder of the numbered folders.
         on_progress: called whenever a part of a file has arrived.
         site: base address.
 
