@@ -1,4 +1,4 @@
-"""A dataset in words and pictures: its recordings, its audio, and its problems."""
+"""Descriptions of a dataset in words and pictures: its recordings, audio and problems."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ _PICTURED_CLIPS = 3
 
 
 def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """A dataset in words.
+    """Returns a summary of a dataset.
 
     Args:
         info: the content of dataset.json.
@@ -101,7 +101,7 @@ def _warnings(info: dict[str, Any]) -> Iterator[str]:
 
 
 def histogram(info: dict[str, Any]) -> str:
-    """The share of samples by amplitude, in steps of 6 dB below full scale."""
+    """Returns the share of samples by amplitude, in steps of 6 dB below full scale."""
     counts = np.array(info["audio"]["bands"])
     lines = ["amplitude   share of the samples"]
     for band in reversed(range(len(counts))):
@@ -114,11 +114,11 @@ def histogram(info: dict[str, Any]) -> str:
 
 
 def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """The level of each recording after the gain; those that stand out are marked.
+    """Returns the level of each recording after the gain, with marks where one stands out.
 
-    A recording stands out if it was turned down alone, or if it differs from the median of all by
-    6 dB or more, and by three times the usual difference (the median one, scaled to a standard
-    deviation). Of more than 200 recordings, only these are listed; recordings.jsonl has all.
+    A recording stands out if it was turned down separately, or if it differs from the median of all
+    by 6 dB or more, and by three times the usual difference (the median one, scaled to a standard
+    deviation). If there are more than 200 recordings, only these are listed.
 
     Args:
         info: the content of dataset.json.
@@ -163,4 +163,4 @@ def picture(path: Path, dataset: Dataset) -> None:
 
 
 def _shown(amplitude: float) -> str:
-    return f"{round(decibels(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0
+    return f"{round(decibels(amplitude), 1) + 0.0:.1f} dB"  # no minus sign before 0

@@ -17,7 +17,7 @@ from samplernn_jax.preparation.recordings import Rejected
 
 
 class _Line(TypedDict):
-    """The fields of a line that are read again."""
+    """The fields of a line that are read back."""
 
     name: str
     splits: list[Literal["train", "valid", "test"]]
@@ -45,11 +45,11 @@ class Facts:
 def remarks(
     recordings: Sequence[Leveled], rejected: Sequence[Rejected]
 ) -> dict[str, list[dict[str, str]]]:
-    """The part of dataset.json about recordings that are passed over, damaged, or have notes.
+    """Returns the remarks in dataset.json on recordings passed over, damaged or with notes.
 
     Args:
-        recordings: in the dataset.
-        rejected: recordings that are passed over.
+        recordings: the recordings in the dataset.
+        rejected: the recordings that are passed over.
     """
     staged = [recording.staged for recording in recordings]
     return {
@@ -64,7 +64,7 @@ def write(folder: Path, recordings: Sequence[Leveled], clips: Mapping[str, Seque
 
     Args:
         folder: the folder of the dataset.
-        recordings: in the dataset.
+        recordings: the recordings in the dataset.
         clips: the clips of each split.
     """
     splits: list[set[str]] = [set() for _ in recordings]
@@ -80,7 +80,7 @@ def write(folder: Path, recordings: Sequence[Leveled], clips: Mapping[str, Seque
 
 
 def read(folder: Path) -> list[Facts]:
-    """Reads recordings.jsonl.
+    """Returns the content of recordings.jsonl.
 
     Raises:
         ValueError: the file is missing or damaged.

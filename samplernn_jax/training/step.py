@@ -67,7 +67,7 @@ def gradients(
 ) -> tuple[Params, Metrics, Carry]:
     """Returns the gradients of the loss over the whole batch, the same on every device.
 
-    That is the bits per sample, and those of the independent predictions by their weight.
+    The loss is the bits per sample, plus those of the independent predictions times their weight.
 
     Each device differentiates its share of the mean, so that rows with many masked targets weigh
     as in one big batch. The parameters are first marked as varying: without that, the gradients
