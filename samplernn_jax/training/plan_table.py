@@ -33,7 +33,7 @@ _LIVE_BLOCK_S = 0.02
 
 _FACTORS = (0.25, 0.5, 1, 2, 4)
 _FIRST_PART = 8
-"""The first measurement takes one part of this many of a segment; a whole step may take minutes."""
+"""The number of parts of a segment; one part is measured first, as a whole may take minutes."""
 
 _AS_FAST = 0.95
 """Batch sizes that reach this share of the highest samples per second count as equally fast."""

@@ -17,7 +17,7 @@ from samplernn_jax.checks import require
 OnBytes = Callable[[int, int | None], None]
 """Called as on_bytes(done, total), in bytes; the total is None if unknown."""
 
-_CHUNK = 2**16  # bytes; so many are lost if the server stalls
+_CHUNK = 2**16  # bytes that are lost if the server stalls
 _LONGEST_WAIT_S = 60.0
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, *range(500, 600)})
 _MOST_MISTAKES = 2
