@@ -1,8 +1,8 @@
 r"""The 1-tier RNN baseline on Blizzard, for the paper's table.
 
-Data: 20.5 hours of one female speaker (Blizzard Challenge 2013, for which you need the right) at
+Data: 20.5 hours of one female speaker (Blizzard Challenge 2013, licence needed) at
 16 kHz, in clips of 8 s: 9,216 to train on, 768 each to validate and test (paper section 3).
-Settings: the paper does not give them for this set; those of music_1tier.
+Settings: those of music_1tier, as the paper gives none for this set.
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.434 per sample on test, as published (paper table 1, mean of the batch costs).
 
@@ -11,7 +11,7 @@ Bits: 1.434 per sample on test, as published (paper table 1, mean of the batch c
         --config.data.path=datasets/blizzard
 
 The original's files Blizzard9k_train.npy, Blizzard9k_valid.npy and Blizzard9k_test.npy in a folder
-are read as they are with --config.data.normalization=legacy.
+can be read directly with --config.data.normalization=legacy.
 """
 
 import ml_collections
@@ -20,5 +20,5 @@ from configs import music_1tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The settings of music_1tier."""
+    """Returns the settings of music_1tier."""
     return music_1tier.get_config()

@@ -2,15 +2,15 @@
 
 Data: Beethoven's 32 piano sonatas at 16 kHz, in clips of 8 s: 3,712 to train on, 256 each to
 validate and test (paper section 3).
-Settings: the paper does not give them; those of music_3tier but for the tiers.
+Settings: those of music_3tier except the tiers, as the paper gives none.
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.410 per sample on test, as published (paper table 1, mean of the batch costs).
 
     python -m experiments.prepare --dataset=music --output=datasets/music
     python -m experiments.train --config=configs/music_1tier.py --config.data.path=datasets/music
 
-The original's files music_train.npy, music_valid.npy and music_test.npy in a folder are
-read as they are with --config.data.normalization=legacy.
+The original's files music_train.npy, music_valid.npy and music_test.npy in a folder can
+be read directly with --config.data.normalization=legacy.
 """
 
 import ml_collections
@@ -19,7 +19,7 @@ from configs import music_3tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The settings of music_3tier, but for the tiers."""
+    """Returns the settings of music_3tier with other tiers."""
     config = music_3tier.get_config()
     config.model.frame_sizes = ()
     return config

@@ -9,8 +9,8 @@ Bits: 1.076 per sample on test, as published (paper table 1, mean of the batch c
     python -m experiments.prepare --dataset=music --output=datasets/music
     python -m experiments.train --config=configs/music_2tier.py --config.data.path=datasets/music
 
-The original's files music_train.npy, music_valid.npy and music_test.npy in a folder are
-read as they are with --config.data.normalization=legacy.
+The original's files music_train.npy, music_valid.npy and music_test.npy in a folder can
+be read directly with --config.data.normalization=legacy.
 """
 
 import ml_collections
@@ -19,7 +19,7 @@ from configs import music_3tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The settings of music_3tier, but for the tiers and the segments."""
+    """Returns the settings of music_3tier with other tiers and segments."""
     config = music_3tier.get_config()
     config.model.frame_sizes = (16,)
     config.model.n_rnn = 3

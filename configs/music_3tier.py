@@ -9,8 +9,8 @@ Bits: 1.159 per sample on test, as published (paper table 1, mean of the batch c
     python -m experiments.prepare --dataset=music --output=datasets/music
     python -m experiments.train --config=configs/music_3tier.py --config.data.path=datasets/music
 
-The original's files music_train.npy, music_valid.npy and music_test.npy in a folder are
-read as they are with --config.data.normalization=legacy.
+The original's files music_train.npy, music_valid.npy and music_test.npy in a folder can
+be read directly with --config.data.normalization=legacy.
 """
 
 import ml_collections
@@ -19,7 +19,7 @@ from samplernn_jax.config import default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe; everything that is not set here is the original's already."""
+    """Returns the recipe; the defaults are the original's."""
     config = default_config()
     config.model.frame_sizes = (2, 8)
     config.model.n_rnn = 1

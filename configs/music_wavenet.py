@@ -6,13 +6,13 @@ Settings: those of the example in the original's wavent.py: 4 blocks of 10 dilat
 samples of context.
 Hardware: an accelerator; the original stops after 60 hours. Not yet trained with this code.
 Bits: 1.464 per sample on test, as published (paper table 1, mean of the batch costs). Published
-with linear output layers, an oversight; --config.model.output_activation=none gives them.
+with linear output layers, by oversight; --config.model.output_activation=none does the same.
 
     python -m experiments.prepare --dataset=music --output=datasets/music
     python -m experiments.train --config=configs/music_wavenet.py --config.data.path=datasets/music
 
-The original's files music_train.npy, music_valid.npy and music_test.npy in a folder are
-read as they are with --config.data.normalization=legacy.
+The original's files music_train.npy, music_valid.npy and music_test.npy in a folder can
+be read directly with --config.data.normalization=legacy.
 """
 
 import ml_collections
@@ -21,7 +21,7 @@ from samplernn_jax.config import WaveNetConfig, default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe."""
+    """Returns the recipe."""
     config = default_config(WaveNetConfig())
     config.model.num_blocks = 4
     config.model.layers_per_block = 10

@@ -1,9 +1,9 @@
 """The 3-tier SampleRNN on Onomatopoeia, for the paper's table.
 
-Data: Onomatopoeia, 3.5 hours of 6,738 vocal sounds such as coughs and screams by 51 actors, for
-which you need the right, at 16 kHz: 92 % to train on, 4 % each to validate and test (paper
-section 3). Each recording is a clip; padding is masked.
-Settings: the paper does not give them for this set; those of music_3tier.
+Data: Onomatopoeia, 3.5 hours of 6,738 vocal sounds such as coughs and screams by 51 actors
+(licence needed), at 16 kHz: 92 % to train on, 4 % each to validate and test (paper section 3).
+Each recording is a clip; padding is masked.
+Settings: those of music_3tier, as the paper gives none for this set.
 Hardware: an accelerator; the original stops after seven days. Not yet trained with this code.
 Bits: 1.990 per sample on test, as published (paper table 1, mean of the batch costs).
 
@@ -17,5 +17,5 @@ from configs import music_3tier
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The settings of music_3tier."""
+    """Returns the settings of music_3tier."""
     return music_3tier.get_config()

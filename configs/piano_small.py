@@ -7,8 +7,8 @@ second. The 4,000 steps are two thirds of an epoch.
 Bits: 2.389 per sample on all of test, 1.880 on the first 1.6 s of 32 clips of valid;
 histogram 6.060 and bigram 4.251 on test. They were still falling.
 Sampling: 2.2 times real time on the same two cores, so it plays live.
-Size: after 2,000 steps it has 2.528 bits on test. A model of dim 512 with frames 8 and 2, each of
-whose steps takes four times as long, has 2.562 then.
+Size: after 2,000 steps it has 2.528 bits on test. A model of dim 512 with frames 8 and 2, whose
+steps take four times as long, has 2.562 after as many.
 Sound: piano-like partials up to 3 kHz that hold for a second or glide, an attack now and then, hiss
 underneath; no melody yet. More steps help, and so does a larger dim.
 
@@ -24,7 +24,7 @@ from samplernn_jax.config import default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The recipe."""
+    """Returns the recipe."""
     config = default_config()
     config.model.frame_sizes = (4, 16)
     config.model.dim = 256

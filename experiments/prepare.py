@@ -53,9 +53,10 @@ def _prepare(options: "PrepareOptions") -> None:
         return
     with _Bars() as progress:
         told = prepare.prepare(options, print, progress)
-    print(f"{options.output} holds")
+    output = expanded(options.output or "")
+    print(f"{output} holds")
     print(told)
-    print(f"Train on it with --config.data.path={options.output}")
+    print(f"Train on it with --config.data.path={output}")
 
 
 class _Bars:

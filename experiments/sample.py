@@ -43,8 +43,11 @@ def _write(options: SampleOptions) -> None:
 
     written = sample.write_files(options, tell)
     print(*written.paths, sep="\n", flush=True)
-    if written.exit_code:
-        raise Interrupted("Stopped after the audio was written.", written.exit_code)
+    exit_code = written.exit_code
+    if options.pictures and not exit_code:
+        exit_code = sample.draw(written)
+    if exit_code:
+        raise Interrupted("Stopped after the audio was written.", exit_code)
     factor = written.duration_s / written.elapsed_s
     tell(
         f"Took {written.elapsed_s:.1f} s, compilation included: {factor:.3g} times real time for "

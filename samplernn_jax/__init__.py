@@ -37,12 +37,15 @@ _MODULES = {"audio": "audio", "interop": "interop", "wavenet": "models.wavenet.m
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used, so that `--help` need not wait for jax."""
+    """Imports a public name or a module on first use, so that `--help` need not wait for jax."""
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
 
 
 def __dir__() -> list[str]:

@@ -44,17 +44,17 @@ SCHEDULES = ("constant", "cosine", "exponential")
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """The data of a training, and how it is cut into segments.
+    """The training data, and the segments into which it is cut.
 
     Attributes:
         path: a dataset folder made by `experiments.prepare`; "" for the synthetic corpus.
-        normalization: "dataset" for the one gain that such a folder has for all of its clips;
-            "legacy" to read a folder of the original's .npy files as the original does, clip by
-            clip and mistake by mistake, see `data/legacy.py`.
-        synthetic_minutes: length of the corpus of plucked strings that the workdir gets when
-            path is "". A recipe for real recordings sets it to 0, which makes path required.
-        batch_size: rows of a batch over all devices; each walks its own clip.
-        seq_len: targets of a segment, the length of truncated backpropagation, in samples.
+        normalization: "dataset" for the gain of such a folder; "legacy" to read a folder of the
+            original's .npy files as the original does, clip by clip and mistake by mistake, see
+            `data/legacy.py`.
+        synthetic_minutes: the length of the corpus of plucked strings that is made in the workdir
+            if path is "". A recipe for real recordings sets it to 0, which makes path required.
+        batch_size: the number of rows in a batch over all devices; each reads its own clips.
+        seq_len: the number of targets in a segment, the length of truncated backpropagation.
     """
 
     path: str = ""
@@ -85,10 +85,10 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam on clipped gradients of the bits per sample; the defaults are the original's.
+    """The optimizer: Adam on clipped gradients of the bits per sample, by default the original's.
 
     Attributes:
-        learning_rate: Adam's step size, at its highest.
+        learning_rate: Adam's highest step size.
         schedule: "constant"; "cosine", which falls to `decay_rate` times the learning rate in
             `decay_steps` and stays there; or "exponential", which falls by that factor every
             `decay_steps`.
@@ -96,14 +96,13 @@ class OptimizerConfig:
             schedule begins.
         decay_steps: see `schedule`.
         decay_rate: see `schedule`.
-        clip_value: every element of the gradient is clipped to [-clip_value, clip_value]; 0 for
-            no such limit.
-        clip_norm: the whole gradient is scaled down to this norm, after `clip_value`; 0 for no
-            such limit.
-        ema_decay: decay per step, such as 0.999, of a moving average of the parameters, which is
-            what evaluation and sampling use; 0 for no average.
-        independent_preds_weight: weight of the bits per sample of the independent predictions in
-            the loss; above 0 it needs model.independent_preds.
+        clip_value: the limit of every element of the gradient, in either direction; 0 for no limit.
+        clip_norm: the norm to which the whole gradient is scaled down, after `clip_value`; 0 for no
+            limit.
+        ema_decay: the decay per step, such as 0.999, of a moving average of the parameters, which
+            evaluation and sampling then use; 0 for no average.
+        independent_preds_weight: the weight in the loss of the independent predictions' bits per
+            sample; above 0 it needs model.independent_preds.
     """
 
     learning_rate: float = 1e-3
@@ -140,25 +139,25 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long to train, and how often to look.
+    """The length of training, and the steps at which it logs, validates and saves.
 
     Attributes:
-        num_steps: steps in all; one step is one segment of every row.
-        num_epochs: stop after this number of passes over the training split, if that is earlier.
-            The padding between clips is not counted, so a pass takes slightly longer. 0 for no
-            such limit.
-        max_hours: stop when the command has run for this long, such as the limit of a job; the run
-            is saved, and the same command goes on. 0 for no such limit.
-        patience: stop after this number of validations in a row that were no better than the
-            best; 0 for no such limit.
-        log_every: steps between entries of the metrics log.
-        valid_every: steps between validations; each one also saves a checkpoint.
-        valid_s: seconds of held-out audio to validate on, in excerpts from all over the split,
+        num_steps: the total number of steps; one step takes one segment of every row.
+        num_epochs: the number of passes over the training split after which the run stops, if that
+            is earlier. Padding between clips is not counted, so a pass takes slightly longer. 0 for
+            no limit.
+        max_hours: the hours after which the command stops, such as the limit of a job; the run is
+            saved, and the same command goes on. 0 for no limit.
+        patience: the number of validations in a row that were no better than the best after which
+            the run stops; 0 for no limit.
+        log_every: the steps between entries of the metrics log.
+        valid_every: the steps between validations; each one also saves a checkpoint.
+        valid_s: the seconds of held-out audio to validate on, in excerpts from all over the split,
             the same for every batch size; 0 means the whole split.
-        keep_latest: how many of the latest checkpoints are kept.
-        keep_best: how many of the best checkpoints by validation bits are kept.
-        max_skipped: a step whose bits or gradients are not finite changes nothing; after this
-            number of them in a row the run stops.
+        keep_latest: the number of latest checkpoints to keep.
+        keep_best: the number of best checkpoints, by validation bits, to keep.
+        max_skipped: the number of skipped steps in a row after which the run stops. A step is
+            skipped, and changes nothing, if its bits or gradients are not finite.
     """
 
     num_steps: int = 100_000
@@ -185,11 +184,11 @@ class SampleConfig:
     """The audio that is generated during training.
 
     Attributes:
-        every: steps between generated audio files, a multiple of valid_every; 0 means only at
+        every: the steps between generated audio files, a multiple of valid_every; 0 means only at
             the end.
-        num_sequences: how many sequences.
-        duration_s: length of each, in seconds.
-        temperature: divides the logits; 0 always takes the likeliest token.
+        num_sequences: the number of sequences.
+        duration_s: the length of each sequence, in seconds.
+        temperature: the divisor of the logits; 0 always takes the likeliest token.
     """
 
     every: int = 0
@@ -204,14 +203,14 @@ class SampleConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ParallelConfig:
-    """How the per-device step is mapped over the devices, the rows and time.
+    """The mapping of the per-device step over devices, rows and time.
 
     Attributes:
         map: "shard_map" or "pmap"; both compute the same.
-        microbatches: number of parts into which the rows of a device are divided; they are computed
-            one after the other, which takes less memory and gives the same gradients.
-        steps_per_call: number of steps that are dispatched to the devices at once; for small
-            models, whose steps are shorter than their dispatch.
+        microbatches: the number of parts into which the rows of a device are divided; they are
+            computed one after the other, which takes less memory and gives the same gradients.
+        steps_per_call: the number of steps that are dispatched to the devices at once; more than 1
+            helps small models, whose steps are shorter than their dispatch.
     """
 
     map: str = "shard_map"
@@ -225,7 +224,7 @@ class ParallelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
-    """One training run. `seed` fixes the initial parameters, the data order and the samples."""
+    """A training run; `seed` determines initial parameters, data order and samples."""
 
     seed: int = 0
     model: ArchitectureConfig = dataclasses.field(default_factory=ModelConfig)
@@ -265,7 +264,7 @@ class ExperimentConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "ExperimentConfig":
-        """Makes the configuration from nested mappings, a ConfigDict or parsed JSON.
+        """Returns the configuration with these values: nested mappings, a ConfigDict or JSON.
 
         Raises:
             ValueError: a field is unknown or breaks its rule; the message names it.
@@ -273,15 +272,15 @@ class ExperimentConfig:
         return build(cls, values, "config")
 
     def to_dict(self) -> dict[str, Any]:
-        """The nested dict that `from_mapping` takes, ready for JSON."""
+        """Returns the nested dict that `from_mapping` takes, ready for JSON."""
         values = dataclasses.asdict(self)
         return {**values, "model": {"architecture": self.model.architecture, **values["model"]}}
 
 
 def default_config(model: ArchitectureConfig | None = None) -> ml_collections.ConfigDict:
-    """An editable `ExperimentConfig`: where every recipe in `configs/` starts.
+    """Returns an editable `ExperimentConfig`, from which every recipe in `configs/` starts.
 
     Args:
-        model: what to train; None for the default SampleRNN.
+        model: the model to train; None for the default SampleRNN.
     """
     return ml_collections.ConfigDict(ExperimentConfig(model=model or ModelConfig()).to_dict())

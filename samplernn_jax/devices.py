@@ -1,7 +1,7 @@
-"""The devices: the only module that knows about meshes.
+"""The devices; this is the only module that knows about meshes.
 
-The rows of a batch are spread over all devices of all processes; everything else is on each of
-them. A per-device step becomes one call on global arrays, by `jit(shard_map)` or by `pmap`.
+The rows of a batch are spread over all devices of all processes; everything else is replicated on
+each of them. `jit(shard_map)` or `pmap` turns a per-device step into one call on global arrays.
 """
 
 import os
@@ -27,11 +27,11 @@ class Step(Protocol):
     """A mapped step: (same on all devices, rows, rows) -> (same on all devices, rows)."""
 
     def __call__(self, shared: Any, carry: Any, rows: Any, /) -> tuple[Any, Any]:
-        """One call on global arrays."""
+        """Runs the step on global arrays."""
         ...
 
     def lower(self, shared: Any, carry: Any, rows: Any, /) -> Any:
-        """The same for shapes of global arrays, ready to be compiled."""
+        """Lowers the step for shapes of global arrays, ready to be compiled."""
         ...
 
 
@@ -48,20 +48,20 @@ def give_cpu_devices_threads() -> None:
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of one axis over the given devices, by default all, process by process."""
+    """Returns a mesh with one axis over the given devices, by default all, process by process."""
     devices = jax.devices() if devices is None else devices
     in_order = sorted(devices, key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(in_order), (AXIS,))
 
 
 def mesh_of_rows(num_rows: int, devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of as few devices as hold the rows without more on any of them than all would need."""
+    """Returns a mesh of the fewest devices that hold no more rows each than all devices would."""
     per_device = -(-num_rows // len(devices))
     return make_mesh(devices[: -(-num_rows // per_device)])
 
 
 def memory_of_device(mesh: Mesh) -> int | None:
-    """Bytes of a device; CPU devices share what this process may use of the machine's."""
+    """Returns the bytes of a device; CPU devices share the memory that this process may use."""
     devices = mesh.local_mesh.devices.flat
     if devices[0].platform == "cpu":
         of_all = hardware.memory_bytes()
@@ -71,7 +71,7 @@ def memory_of_device(mesh: Mesh) -> int | None:
 
 
 def rows_of_process(mesh: Mesh, batch_size: int) -> range:
-    """The rows of a batch whose devices belong to this process."""
+    """Returns the rows of a batch that are on this process's devices."""
     per_device = batch_size // mesh.size
     mine = [i for i, d in enumerate(mesh.devices.flat) if d.process_index == jax.process_index()]
     return range(mine[0] * per_device, (mine[-1] + 1) * per_device)
@@ -88,7 +88,7 @@ def check_batch_size(mesh: Mesh, batch_size: int, microbatches: int = 1) -> None
 
 
 def replicate(mesh: Mesh, tree: T) -> T:
-    """Puts arrays on every device."""
+    """Returns arrays that are replicated on every device."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -103,7 +103,7 @@ def pad_rows(mesh: Mesh, tree: T) -> T:
 
 
 def shard_rows(mesh: Mesh, tree: T) -> T:
-    """Spreads the leading axis, this process's rows of the batch, over the devices."""
+    """Returns arrays whose leading axis, this process's rows, is spread over the devices."""
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def put(x: Any) -> jax.Array:
@@ -116,18 +116,18 @@ def shard_rows(mesh: Mesh, tree: T) -> T:
 
 
 def local_copy(tree: T) -> T:
-    """This process's first copy of arrays that `replicate` spread, without moving them."""
+    """Returns this process's first copy of replicated arrays, without moving them."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
 def row_shapes(mesh: Mesh, tree: T) -> T:
-    """Shapes of the whole batch, spread over the devices as `shard_rows` spreads arrays."""
+    """Returns the shapes of the whole batch, spread over the devices as by `shard_rows`."""
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
 
 def replicated_shapes(mesh: Mesh, tree: T) -> T:
-    """Shapes of arrays that `replicate` has put on every device."""
+    """Returns the shapes of replicated arrays."""
     sharding = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
@@ -136,10 +136,10 @@ def map_step(step: Callable[..., Any], mesh: Mesh, kind: str, donate: tuple[int,
     """Maps a per-device step over a mesh and compiles it.
 
     Args:
-        step: runs under the axis `AXIS` and sees one device's rows.
+        step: the per-device step, which runs under the axis `AXIS` and sees one device's rows.
         mesh: see `make_mesh`.
         kind: "shard_map" or "pmap"; both compute the same.
-        donate: positions of arguments whose buffers the result may take over.
+        donate: the positions of the arguments whose buffers the result may take over.
 
     Returns:
         The same function of global arrays.
@@ -152,7 +152,7 @@ def map_step(step: Callable[..., Any], mesh: Mesh, kind: str, donate: tuple[int,
 
 
 class _PmapStep:
-    """A step under pmap, for which the devices of this process are an axis in front."""
+    """A step under pmap, where the devices of this process are a leading axis."""
 
     def __init__(self, step: Callable[..., Any], mesh: Mesh, donate: tuple[int, ...]) -> None:
         self._mesh = mesh
@@ -167,7 +167,7 @@ class _PmapStep:
         )
 
     def __call__(self, shared: Any, carry: Any, rows: Any) -> tuple[Any, Any]:
-        """One step of global arrays."""
+        """Runs the step on global arrays."""
         same, split = PartitionSpec(), PartitionSpec(AXIS)
         shared = multihost_utils.global_array_to_host_local_array(shared, self._mesh, same)
         carry, rows = multihost_utils.global_array_to_host_local_array(
@@ -181,7 +181,7 @@ class _PmapStep:
         )
 
     def lower(self, shared: Any, carry: Any, rows: Any) -> Any:
-        """The step for shapes of global arrays, ready to be compiled."""
+        """Lowers the step for shapes of global arrays, ready to be compiled."""
         # With several processes pmap lowers for arrays only, not for shapes.
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shared)
         return self._mapped.lower(zeros, *jax.tree.map(self._local_zeros, (carry, rows)))

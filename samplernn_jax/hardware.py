@@ -1,4 +1,4 @@
-"""What this machine has and can do."""
+"""The memory and the speed of this machine."""
 
 import math
 import os
@@ -17,12 +17,12 @@ _MATRICES_READ = 128
 
 
 def seconds_per_call(run: Callable[[Any], Any], value: Any, seconds: float) -> float:
-    """The time of one call of a function on its own result, from three calls or more after a first.
+    """Returns the seconds of a call of a function on its own result, over three calls or more.
 
     Args:
-        run: the function.
+        run: the function; its first call is not counted.
         value: its first argument.
-        seconds: how long to call it.
+        seconds: the time for which to call it.
     """
     value = jax.block_until_ready(run(value))
     began, calls = time.perf_counter(), 0
@@ -33,7 +33,7 @@ def seconds_per_call(run: Callable[[Any], Any], value: Any, seconds: float) -> f
 
 
 def matmul_flop_per_s(precision: str) -> float:
-    """The rate of one device in products of large float32 matrices: the best of a few runs."""
+    """Returns one device's FLOP/s in products of large float32 matrices, the best of a few runs."""
     size = _MATMUL_SIZE
     matrix = jax.random.normal(jax.random.key(0), (size, size)) / math.sqrt(size)
     multiply = jax.jit(lambda x: jnp.dot(x, matrix, precision=precision))
@@ -41,7 +41,7 @@ def matmul_flop_per_s(precision: str) -> float:
 
 
 def bandwidth_bytes_per_s(num_bytes: int) -> float:
-    """The rate at which one device reads the same bytes again and again: the best of a few runs.
+    """Returns one device's rate of reading the same bytes again and again, the best of a few runs.
 
     It reads them as sampling does: float32 matrices times a vector.
 
@@ -77,9 +77,9 @@ def _best_of_a_few(run: Callable[[jax.Array], jax.Array], value: jax.Array) -> f
 
 
 def memory_bytes() -> int | None:
-    """The part of the machine's memory that this process may use, as in a container or a job.
+    """Returns the part of the machine's memory that this process may use, as in a container.
 
-    None where the system does not tell, as on Windows.
+    None where the system does not provide it, as on Windows.
     """
     if not hasattr(os, "sysconf"):
         return None
@@ -89,13 +89,13 @@ def memory_bytes() -> int | None:
 
 
 def memory_limit_bytes(content: Callable[[str], str | None]) -> int | None:
-    """The smallest limit of this process's control groups (Linux; version 1 and 2).
+    """Returns the smallest limit of this process's control groups (Linux; version 1 and 2).
 
     A group has at most the memory of those above it. In a container the path may be the host's, of
     which only the root, the container's own group, is visible.
 
     Args:
-        content: of a file by its path; None where there is none.
+        content: returns the content of a file by its path; None if there is none.
 
     Returns:
         Bytes; None without a limit.

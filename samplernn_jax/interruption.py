@@ -1,6 +1,6 @@
 """Stopping a run from outside without losing anything.
 
-By Ctrl-C, by SIGTERM before a preemption, or at the end of the time that the run was given.
+A run is stopped by Ctrl-C, by SIGTERM before a preemption, or at the end of its time limit.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ _STARTED_WITHIN_S = 60.0
 
 
 class Interrupted(Exception):
-    """A run was asked to stop, and has saved.
+    """Raised when a run was asked to stop, and has saved.
 
     Attributes:
-        exit_code: that of a program that a signal ended; 0 where the time was up.
+        exit_code: the exit code of a program that a signal ended; 0 if the time was up.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -42,22 +42,22 @@ class Interrupted(Exception):
 
 
 class Request:
-    """Whether a signal or the clock asks the run to stop.
+    """A request to stop the run, by a signal or the clock.
 
     Several processes all stop after the same step, whichever of them was asked: they agree through
     jax's preemption service, which notices SIGTERM.
     """
 
     def __init__(self, seconds: float = math.inf) -> None:
-        """Starts the clock; after `seconds` the time is up."""
+        """Starts the clock; the run is asked to stop after `seconds`."""
         self._deadline = time.monotonic() + seconds
         self._signal_number: int | None = None
         self._ends_at_once = False
 
     def is_due(self, steps: range) -> bool:
-        """Whether to stop now.
+        """Returns whether to stop now.
 
-        Has to be called after every call of the training step, with each of its steps: the
+        It must be called after every call of the training step, with each of the steps: the
         processes agree on a step that none has reached yet, and orbax asks the same service for
         the steps of checkpoints.
         """
@@ -80,23 +80,23 @@ class Request:
         return 128 + self._signal_number if self._signal_number else 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Notices a signal."""
+        """Handles a signal."""
         del frame
         self._signal_number = number
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._ends_at_once:
-            self._ends_at_once = False  # what unwinds now must not be interrupted again
+            self._ends_at_once = False  # the unwinding must not be interrupted again
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def ends_at_once(self, message: str) -> Iterator[None]:
         """Lets a signal end the run at once, during work that the next run repeats.
 
-        One of several processes must not leave the others alone: there, all go on to the next step.
+        With several processes, all go on to the next step instead, so that none is left alone.
 
         Raises:
-            Interrupted: with the message.
+            Interrupted: a signal came; it has the message.
         """
         try:
             self._ends_at_once = True
@@ -111,18 +111,18 @@ class Request:
 
 @dataclasses.dataclass
 class RunStatus:
-    """How far a run is, to tell the user who stops it what is lost.
+    """The position of a run, from which messages say what stopping it would lose.
 
     Attributes:
-        step: the step that was begun last.
-        saved_step: of the latest checkpoint; 0 where there is none, or an imported model.
+        step: the last step that was begun.
+        saved_step: the step of the latest checkpoint; 0 where there is none, or an imported model.
     """
 
     step: int
     saved_step: int
 
     def on_first_signal(self) -> str:
-        """The answer to the first signal: what happens now."""
+        """Returns the answer to the first signal, which says what happens now."""
         lost = "nothing" if self.step == self.saved_step else self._unsaved
         if jax.process_count() > 1:
             return (
@@ -134,7 +134,7 @@ class RunStatus:
         return f"Finishing the step and saving; interrupt again to stop at once and lose {lost}."
 
     def on_second_signal(self) -> str:
-        """The answer to the second: what was lost, and where the next run begins."""
+        """Returns the answer to the second: what was lost, and where the next run begins."""
         lost = "nothing" if self.step == self.saved_step else self._unsaved
         then = f"goes on after step {self.saved_step}" if self.saved_step else "starts again"
         return f"Stopped at once, which loses {lost}; the same command {then}."
@@ -147,9 +147,9 @@ class RunStatus:
 
 @contextlib.contextmanager
 def noticed(request: Request, status: RunStatus | None = None) -> Iterator[None]:
-    """Turns the first signal into a request, which the loop sees between two steps.
+    """Yields with handlers that turn the first signal into a request, seen between two steps.
 
-    A second one ends the program at once. With `status`, both are answered on standard error.
+    A second signal ends the program at once. With `status`, both are answered on standard error.
     Outside the main thread, the only one that may handle signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -179,10 +179,10 @@ def noticed(request: Request, status: RunStatus | None = None) -> Iterator[None]
 
 @contextlib.contextmanager
 def _answered(status: RunStatus) -> Iterator[None]:
-    """Answers signals from a thread.
+    """Answers signals from a thread while the block runs.
 
-    Python runs handlers in the main thread, once that stops waiting, maybe for all the steps that
-    were begun. Its write to the socket comes at once.
+    Python runs handlers in the main thread, but only once that stops waiting, maybe for all steps
+    that were begun. Python's write to the socket comes at once.
     """
     ours, pythons = socket.socketpair()
     pythons.setblocking(False)
@@ -199,9 +199,9 @@ def _answered(status: RunStatus) -> Iterator[None]:
 
 
 def _answer(numbers: socket.socket, status: RunStatus) -> None:
-    """Says what the first signal does; ends the program at the second, wherever it is.
+    """Answers the first signal, and ends the program at the second.
 
-    The next run ignores files that are half written then.
+    The next run ignores files that this leaves half-written.
     """
     asked_at = -math.inf
     while received := numbers.recv(1):
@@ -217,6 +217,6 @@ def _answer(numbers: socket.socket, status: RunStatus) -> None:
 
 
 def _say(line: str) -> None:
-    """Writes below the progress bar, without the locks that the main thread may hold."""
+    """Prints below the progress bar, without the locks that the main thread may hold."""
     with contextlib.suppress(OSError):  # nobody reads it
         os.write(2, f"\n{line}\n".encode())

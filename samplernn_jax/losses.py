@@ -1,4 +1,4 @@
-"""The field's number: negative log-likelihood in bits per sample."""
+"""The loss, which is also the field's measure: negative log-likelihood in bits per sample."""
 
 import math
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Shaped
 def token_bits(
     logits: Float[Array, "*shape q_levels"], tokens: Int[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """-log2 p(token) of each token."""
+    """Returns -log2 p(token) for each token."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, tokens) / math.log(2)
 
 
@@ -19,7 +19,7 @@ def total_bits(
     targets: Int[Array, "batch time"],
     mask: Shaped[Array, "batch time"],
 ) -> Float[Array, ""]:
-    """Sum over the unmasked targets of -log2 p(target); the mask is bool or of zeros and ones."""
+    """Returns the sum of -log2 p(target) over unmasked targets; the mask is bool, or 0s and 1s."""
     return jnp.sum(token_bits(logits, targets) * mask)
 
 
@@ -28,5 +28,5 @@ def bits_per_sample(
     targets: Int[Array, "batch time"],
     mask: Shaped[Array, "batch time"],
 ) -> Float[Array, ""]:
-    """Mean of -log2 p(target) over the unmasked targets; 0 where all are masked."""
+    """Returns the mean of -log2 p(target) over the unmasked targets; 0 if all are masked."""
     return total_bits(logits, targets, mask) / jnp.maximum(jnp.sum(mask), 1)

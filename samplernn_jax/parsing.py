@@ -1,4 +1,4 @@
-"""Reading outside data with checked types: mappings into dataclasses, JSON and arrays.
+"""Outside data, read with checked types: mappings into dataclasses, JSON and arrays.
 
 A file that a person may have edited, truncated or damaged is read through a type that describes
 its fields. Every message is one sentence that names the field, its value and the rule.
@@ -30,7 +30,7 @@ _RULES = {
     "list_type": "must be a list",
     "dict_type": "must be a group",
 }
-"""Our wording of pydantic's rules, by its name of the mistake; the others read well."""
+"""Our wording of pydantic's rules, by its names of the mistakes; its other messages read well."""
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
@@ -44,14 +44,14 @@ def typed(
     separator: str = ".",
     extra: Literal["allow", "forbid"] = "allow",
 ) -> Any:
-    """The value, if it has the type.
+    """Returns the value if it has the type.
 
     An int is accepted as a float. Nothing else is converted, and a bool is not a number.
 
     Args:
         kind: the type; a TypedDict for a group of fields.
-        value: of Python's own types.
-        where: the user's name of the value, for messages.
+        value: the value, of Python's own types.
+        where: the user's name for the value, for messages.
         separator: between `where` and the name of a field.
         extra: whether a group may have unknown fields, which are kept.
 
@@ -73,14 +73,14 @@ def typed(
 
 
 def _shown(value: Any) -> str:
-    """A value in a message."""
+    """Returns a value as it is shown in a message."""
     if isinstance(value, np.ndarray) and value.dtype.kind != "U":
         return f"{value.dtype} {list(value.shape)}"
     return _short.repr(str(value) if isinstance(value, np.ndarray) else value)
 
 
 def _rule(mistake: Mapping[str, Any]) -> str:
-    """The rule that a value breaks, from pydantic's description of the mistake."""
+    """Returns the rule that a value breaks, from pydantic's description of the mistake."""
     kind, limits = mistake["type"], mistake.get("ctx", {})
     if kind == "too_short":
         least = limits["min_length"]
@@ -97,15 +97,16 @@ def _adapter(kind: Any) -> TypeAdapter:
 
 
 def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
-    """Makes a dataclass of nested dataclasses.
+    """Returns a dataclass of nested dataclasses with the given values.
 
     Where a field may be one of several dataclasses, the key "architecture" names one of them. Each
     has its name in a class variable `architecture`, and the first one is the default.
 
     Args:
         cls: the dataclass.
-        values: of its fields; lists are accepted as tuples, and missing fields keep their defaults.
-        where: the user's name of the mapping, for messages.
+        values: the values of its fields; lists are accepted as tuples, and missing fields keep
+            their defaults.
+        where: the user's name for the mapping, for messages.
 
     Raises:
         ValueError: a field is unknown, missing, of the wrong type, or breaks its rule.
@@ -135,7 +136,7 @@ def _build_group(groups: tuple[type, ...], values: Any, where: str) -> Any:
 
 @functools.cache
 def _fields(cls: type) -> Any:
-    """The fields of a dataclass as a TypedDict."""
+    """Returns the fields of a dataclass as a TypedDict."""
     make: Any = typing_extensions.TypedDict
     return make(
         cls.__name__,
@@ -151,15 +152,15 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 
 def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
-    """The value of JSON text.
+    """Returns the value of JSON text.
 
     Args:
         text: the JSON.
         kind: the type that the value must have, see `typed`.
-        where: what the user calls the text, for messages.
+        where: the user's name for the text, for messages.
 
     Raises:
-        ValueError: it is damaged, or a field breaks its rule.
+        ValueError: the text is damaged, or a field breaks its rule.
     """
     try:
         value = json.loads(text)
@@ -172,11 +173,11 @@ def parse_json(text: str | bytes, kind: Any, where: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class ArrayOf:
-    """A type for `typed`: arrays of finite numbers.
+    """A type of arrays of finite numbers, for `typed`.
 
     Attributes:
-        dtype: of the array.
-        shape: sizes of its axes; None for any size.
+        dtype: the type of the array.
+        shape: the sizes of its axes; None for any size.
         low: the lowest allowed number.
         high: the highest allowed number.
     """
@@ -206,6 +207,6 @@ class ArrayOf:
 
 
 def text_array(array: np.ndarray) -> str:
-    """The text in an array of one text; a validator for `typed`."""
+    """Returns the text in an array of one text; a validator for `typed`."""
     require(array.shape == () and array.dtype.kind == "U", "must be text")
     return str(array)

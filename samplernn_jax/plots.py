@@ -58,9 +58,9 @@ def learning_curve(
     """Draws bits per sample over steps, for training and validation.
 
     Args:
-        path: of the PNG file.
-        entries: of the metrics log.
-        baselines: bits per sample of simple models on the validation audio, by name.
+        path: the path of the PNG file.
+        entries: the entries of the metrics log.
+        baselines: the bits per sample of simple models on the validation audio, by name.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -84,13 +84,13 @@ def _points(entries: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, 
 
 
 def without_short_windows(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Joins means over few steps with the next one.
+    """Returns the points, with means over few steps joined with the next one.
 
-    Where a run was stopped and resumed, a mean covers only a few steps, and its noise would look
+    After a run was stopped and resumed, a mean covers only a few steps, and its noise would look
     like a change of the model.
 
     Args:
-        points: steps, and means over the steps since the previous point.
+        points: the steps, and the means over the steps since the previous point.
     """
     if not points:
         return []
@@ -106,7 +106,7 @@ def without_short_windows(points: Sequence[tuple[int, float]]) -> list[tuple[int
 
 
 def _spectrogram_db(waveform: np.ndarray) -> np.ndarray:
-    """Power [frames, bins] in dB below its maximum."""
+    """Returns the power [frames, bins] in dB relative to its maximum."""
     padded = np.pad(waveform, (0, max(0, _FFT_LEN - len(waveform))))
     power = power_spectrogram(padded, _FFT_LEN, _FFT_LEN // 4, _FFT_LEN)
     loudest = max(float(power.max()), np.finfo(np.float64).tiny)

@@ -1,9 +1,9 @@
-"""Several processes that train together: how they meet, agree on values, and end together.
+"""Several processes that train together: they meet, agree on values, and end together.
 
 After an error in one process the others would wait for it in a collective, until jax gives up
-after minutes and aborts. So every process watches a note on jax's coordination service: a process
-that fails says why there, in one sentence, and all end. The service also holds a heartbeat of each
-process, by which the first one notices a process that was killed.
+after minutes and aborts. So a process that fails leaves a note on jax's coordination service, with
+the reason in one sentence; every process watches for such a note, and all end. The service also
+holds a heartbeat of each process, by which the first process notices one that was killed.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from jax._src import distributed  # the service's notes have no public name in j
 from jax.experimental import multihost_utils
 
 _MEET_WITHIN_S = 55
-"""A process that fails before it meets the others cannot tell them; all must end in a minute."""
+"""Seconds to join, as a process that fails before it joins cannot leave a note for the others."""
 
 _BEAT_S = 1.0
 _DEAD_AFTER_S = 40.0
-"""Longer than any pause of a live process, and well within the minute in which all must end."""
+"""Seconds without a heartbeat: longer than any pause of a live process, and well below a minute."""
 
 _GOODBYE_S = 10.0
-"""How long the first process, which holds the notes, waits until the others have read them."""
+"""Seconds for which the first process, which holds the notes, waits for the others to read them."""
 
 _FAILURE = "samplernn_jax/failure"
 _BEATS = "samplernn_jax/beats"
@@ -39,12 +39,12 @@ _LEFT = "left"
 
 
 class Failure(NamedTuple):
-    """Why all processes end.
+    """The reason for which all processes end.
 
     Attributes:
         process: the number of the process that failed.
         reason: one sentence.
-        exit_code: of all processes.
+        exit_code: the exit code of all processes.
     """
 
     process: int
@@ -62,8 +62,8 @@ def join_processes(
     """Makes this process one of several that train together; call it before jax is first used.
 
     Args:
-        coordinator: host and port of the first process, where all meet; "auto" to take everything
-            from the environment of a TPU pod, SLURM, Open MPI or Kubernetes.
+        coordinator: the host and port of the first process, where all meet; "auto" to take
+            everything from the environment of a TPU pod, SLURM, Open MPI or Kubernetes.
         num_processes: the number of processes; not with "auto".
         process_id: the number of this process, from 0; not with "auto".
 
@@ -104,13 +104,13 @@ def wait_for_all(where: str) -> None:
 
 
 def from_first_process(value: float) -> float:
-    """The value in the first process, to the last bit, so that all decide alike."""
+    """Returns the first process's value, to the last bit, so that all decide alike."""
     words = np.array([value], np.float64).view(np.uint32)
     return float(np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.float64)[0])
 
 
 def text_from_first_process(text: str) -> str:
-    """The text in the first process, so that all decide alike."""
+    """Returns the first process's text, so that all decide alike."""
     content = np.frombuffer(text.encode(), np.uint8)
     length = int(from_first_process(float(len(content))))
     padded = np.pad(content[:length], (0, length - len(content[:length])))
@@ -118,13 +118,13 @@ def text_from_first_process(text: str) -> str:
 
 
 def processes_without(condition: bool) -> list[int]:
-    """The numbers of the processes in which a condition does not hold, the same in all of them."""
+    """Returns the numbers of the processes in which a condition does not hold, equal in all."""
     holds = multihost_utils.process_allgather(np.array([condition], np.int32)).ravel()
     return [int(number) for number in np.flatnonzero(holds == 0)]
 
 
 def leave() -> None:
-    """Says that this process is done, so that its missing heartbeat is no failure."""
+    """Notes that this process is done, so that its missing heartbeat is not taken for a failure."""
     if are_several():
         _has_left.set()
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # the service has ended already
@@ -134,14 +134,14 @@ def leave() -> None:
 def end_all(
     error: BaseException, reason: str, exit_code: int, with_traceback: bool = False
 ) -> None:
-    """Ends all processes because this one cannot go on; does nothing if it is the only one.
+    """Ends all processes because this one cannot go on; does nothing if it is alone.
 
     The process that fails first prints why, and process 0 repeats it; the others end silently.
 
     Args:
         error: the error.
-        reason: the same in one sentence.
-        exit_code: of all processes.
+        reason: the error in one sentence.
+        exit_code: the exit code of all processes.
         with_traceback: show where the error was raised, if this process failed first.
     """
     if not are_several():
@@ -194,17 +194,17 @@ def _watch() -> None:
 
 
 class _Beats:
-    """When the heartbeat of each process last changed."""
+    """The times at which the heartbeat of each process last changed."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, float]] = {}
 
     def missing(self, beats: dict[str, str], now_s: float) -> int | None:
-        """A process whose heartbeat has not changed for too long, if there is one.
+        """Returns a process whose heartbeat has not changed for too long, or None.
 
         Args:
             beats: the heartbeat of each process.
-            now_s: the time in seconds.
+            now_s: the present time in seconds.
         """
         for process, beat in beats.items():
             before, since_s = self._last.get(process, ("", now_s))

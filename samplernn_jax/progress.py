@@ -1,4 +1,4 @@
-"""How far long work is: shown on stderr, by the first process only."""
+"""The progress of long work, shown on stderr by the first process only."""
 
 import sys
 import time
@@ -10,10 +10,10 @@ from samplernn_jax.processes import is_first_process
 from samplernn_jax.units import clock_time
 
 _BAR_AFTER_S = 2.0
-"""Work that is done sooner needs no bar."""
+"""The delay in seconds of a bar; shorter work needs none."""
 
 LINE_EVERY_S = 30.0
-"""Where there is no bar, a line this often says that the work goes on."""
+"""The seconds between lines where there is no bar."""
 
 
 class Progress:
@@ -22,13 +22,13 @@ class Progress:
     def __init__(
         self, what: str, total: int, unit: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begins.
+        """Starts the clock.
 
         Args:
             what: the work, such as "evaluating test".
-            total: how many units there are.
+            total: the number of units.
             unit: the name of the units, in the plural.
-            clock: the time in seconds.
+            clock: returns the time in seconds.
         """
         self._what, self._total, self._unit, self._clock = what, total, unit, clock
         self._done, self._began = 0, clock()
@@ -51,7 +51,7 @@ class Progress:
         self._bar.close()
 
     def advance(self, units: int) -> None:
-        """Counts `units` more as done."""
+        """Counts more units as done."""
         self._done += units
         self._bar.update(units)
         now = self._clock()

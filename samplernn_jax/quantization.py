@@ -1,8 +1,8 @@
 """Tokens <-> waveform.
 
-One uniform mid-tread quantizer, behind a compander: the identity for "linear", and the curves of
-ITU-T G.711 for "mu-law" and "a-law". Token `q_levels // 2` is exactly silence, the ends of [-1, 1]
-are half a step from the outermost levels, and values outside are clipped to them.
+There is one uniform mid-tread quantizer, behind a compander: the identity for "linear", and the
+curves of ITU-T G.711 for "mu-law" and "a-law". Token `q_levels // 2` is exactly silence, the ends
+of [-1, 1] are half a step from the outermost levels, and values outside are clipped to them.
 
 Encoding looks a sample up among the decision boundaries and decoding looks a token up among the
 levels. Both tables are float32 and computed once by numpy, so numpy and jax agree to the last bit.
@@ -24,7 +24,7 @@ A = 87.6
 
 
 def _expand(companded: np.ndarray, q_type: str) -> np.ndarray:
-    """Inverse of the compander, float64 -> float64; odd, and [-1, 1] maps onto itself."""
+    """Inverts the compander, float64 -> float64; it is odd and maps [-1, 1] onto itself."""
     if q_type == "linear":
         return companded
     size = np.abs(companded)
@@ -36,14 +36,14 @@ def _expand(companded: np.ndarray, q_type: str) -> np.ndarray:
 
 @functools.cache
 def levels(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}"]:
-    """The amplitude of each token, ascending."""
+    """Returns the amplitude of each token, ascending."""
     steps = np.arange(q_levels) - q_levels // 2
     return _expand(steps / ((q_levels - 1) / 2), q_type).clip(-1, 1).astype(np.float32)
 
 
 @functools.cache
 def boundaries(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}-1"]:
-    """The amplitudes at which one token gives way to the next, ascending.
+    """Returns the amplitudes between each token and the next, ascending.
 
     With more than 15 bits, the boundaries are as close to 16-bit samples as float32 resolves. They
     are rounded down, so that a float32 sample is above a boundary exactly where it is above the
@@ -61,11 +61,11 @@ def boundaries(q_levels: int, q_type: str) -> Float32[np.ndarray, " {q_levels}-1
 def encode(
     waveform: Float32[Tensor, "*shape"], q_levels: int, q_type: str
 ) -> Int[Tensor, "*shape"]:
-    """The token of each sample: the nearest level on the companded scale.
+    """Returns the token of each sample: the nearest level on the companded scale.
 
     Args:
         waveform: amplitudes, nominally in [-1, 1]; others get the outermost tokens.
-        q_levels: number of quantization levels.
+        q_levels: the number of quantization levels.
         q_type: "linear", "mu-law" or "a-law".
 
     Returns:
@@ -77,13 +77,13 @@ def encode(
 
 
 def decode(tokens: Int[Tensor, "*shape"], q_levels: int, q_type: str) -> Float32[Tensor, "*shape"]:
-    """The amplitude of each token, float32, numpy for numpy and jax for jax."""
+    """Returns the amplitude of each token, float32, numpy for numpy and jax for jax."""
     xp = tokens.__array_namespace__()
     return xp.take(xp.asarray(levels(q_levels, q_type)), tokens)
 
 
 @functools.cache
 def pcm16_table(q_levels: int, q_type: str) -> Int[np.ndarray, "65536"]:
-    """The token of every 16-bit sample, indexed by its bits read as an unsigned number."""
+    """Returns the token of every 16-bit sample, indexed by its bits read as an unsigned number."""
     pcm = np.arange(2**16, dtype=np.uint16).view(np.int16)
     return encode(from_pcm16(pcm), q_levels, q_type)

@@ -1,4 +1,4 @@
-"""What training and sampling take of the memory, by arithmetic: before anything is traced."""
+"""The memory that training and sampling take, by arithmetic, before anything is traced."""
 
 from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
@@ -6,16 +6,17 @@ from samplernn_jax.models.interface import architecture
 from samplernn_jax.units import describe_bytes
 
 _BYTES = 4
-"""Of a number."""
+"""The bytes of a number."""
 
 
 def bytes_at_once(config: ExperimentConfig, rows: int, copies: int) -> int:
-    """Bytes without which rows of a batch cannot be worked on at once.
+    """Returns the least memory for working on rows of a batch at once, in bytes.
 
     Args:
-        config: of the model and the data.
-        rows: number of rows.
-        copies: of the parameters; a training step has their gradients and Adam's two moments too.
+        config: the configuration of the model and the data.
+        rows: the number of rows.
+        copies: the number of copies of the parameters; a training step also has their gradients
+            and Adam's two moments.
     """
     data, model = config.data, config.model
     predictions = rows * data.seq_len * (model.q_levels + model.dim)  # logits, last hidden layer
@@ -27,16 +28,16 @@ def check_training(config: ExperimentConfig, num_devices: int, limit_bytes: int 
     """Raises ValueError where a step of a training cannot fit into the memory.
 
     Args:
-        config: of the training.
-        num_devices: over which its batch is spread.
-        limit_bytes: what each of them has; None where it does not say.
+        config: the configuration of the training.
+        num_devices: the number of devices over which the batch is spread.
+        limit_bytes: the memory of each device; None if it is unknown.
     """
     rows = config.data.batch_size // (num_devices * config.parallel.microbatches)
     _check(config, rows, 4, limit_bytes)
 
 
 def checkpoint_bytes(config: ExperimentConfig) -> int:
-    """Bytes without which no checkpoint is written: the parameters, and Adam's two moments."""
+    """Returns the least size of a checkpoint in bytes: the parameters, and Adam's two moments."""
     return (
         _BYTES
         * (4 if config.optimizer.ema_decay else 3)
@@ -45,7 +46,7 @@ def checkpoint_bytes(config: ExperimentConfig) -> int:
 
 
 def check_evaluation(config: ExperimentConfig, num_devices: int, limit_bytes: int | None) -> None:
-    """The same of an evaluation."""
+    """Raises ValueError where a step of an evaluation cannot fit into the memory."""
     rows = config.data.batch_size // (num_devices * config.parallel.microbatches)
     _check(config, rows, 1, limit_bytes)
 
@@ -79,11 +80,11 @@ def check_generation(
     """Raises ValueError where sequences cannot be in memory at once.
 
     Args:
-        config: of the model.
-        num_sequences: number of sequences.
-        num_samples: of each, with its tokens and its bits.
-        limit_bytes: what there is; None where that is not known.
-        name: what the user calls the number of sequences.
+        config: the model's configuration.
+        num_sequences: the number of sequences.
+        num_samples: the number of samples of each, which have tokens and bits.
+        limit_bytes: the memory; None if it is unknown.
+        name: the user's name for the number of sequences.
     """
     needed = _BYTES * num_sequences * (3 * num_samples + architecture(config).state_size)
     require(

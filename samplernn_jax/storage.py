@@ -1,7 +1,7 @@
-"""Files and folders on this machine, written so that nothing is ever left half-written.
+"""Files and folders on this machine, never left half-written.
 
-All that touches the files of a workdir goes through these functions, apart from orbax, which
-writes the arrays of checkpoints, and TensorBoard, which writes its event files.
+All access to the files of a workdir goes through these functions, except that orbax writes the
+arrays of checkpoints, and TensorBoard its event files.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ from typing_extensions import TypedDict
 from samplernn_jax.parsing import parse_json
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""Of an address; the drives of Windows have one letter only. Path makes one slash of two."""
+"""The beginning of an address; drives of Windows have one letter. Path makes one slash of two."""
 
 
 def check_local(name: str, path: str | Path) -> None:
     """Raises ValueError where a path is an address, which would become a folder of that name.
 
     Args:
-        name: what the user calls it, for the message.
-        path: what the user gave.
+        name: the user's name for the path, for the message.
+        path: the path that the user gave.
     """
     if _SCHEME.match(str(path)):
         raise ValueError(
@@ -42,15 +42,15 @@ def check_local(name: str, path: str | Path) -> None:
 
 
 def check_folder(name: str, folder: Path) -> None:
-    """Checks that there is a folder, or can be one, without making it.
+    """Raises ValueError unless there is a folder, or can be one; does not make it.
 
     Args:
-        name: what the user calls it, for the message.
+        name: the user's name for the folder, for the message.
         folder: the folder.
 
     Raises:
-        ValueError: a file or a broken link is there, or where a folder above it must be, or it is
-            an address.
+        ValueError: the folder, or a folder above it, is a file or a broken link, or the path is an
+            address.
     """
     check_local(name, folder)
     for path in (folder, *folder.parents):
@@ -64,26 +64,26 @@ def check_folder(name: str, folder: Path) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether a file or a folder is there."""
+    """Returns whether a file or a folder exists."""
     return path.exists()
 
 
 def names(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none where there is no folder."""
+    """Returns the names in a folder, sorted; none if there is no folder."""
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def files_below(folder: Path) -> list[str]:
-    """The files in a folder and in those below it, as paths relative to it, sorted."""
+    """Returns the files in a folder and in those below it, as paths relative to it, sorted."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return [str(file.relative_to(folder)) for file in files]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, in which bytes that are not UTF-8 are replaced.
+    """Returns the text of a file; bytes that are not UTF-8 are replaced.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return path.read_text(encoding="utf-8", errors="replace")
 

@@ -4,6 +4,7 @@ Most of the time of the tests is XLA's, which optimizes programs that run for mi
 the flags below it does not. `XLA_FLAGS= python -m pytest` compiles as it does for users.
 """
 
+import gc
 import os
 import signal
 import tempfile
@@ -36,3 +37,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Tests that run in the background of a script ignore Ctrl-C, and so would the commands they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# jax leaves millions of objects that stay; Python looks through them less often.
+gc.set_threshold(100_000, 20, 50)

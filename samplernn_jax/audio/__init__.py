@@ -1,4 +1,4 @@
-"""Reading and writing audio: float32 in [-1, 1], block by block, so that memory stays flat."""
+"""Reading and writing audio: float32 in [-1, 1], block by block, in constant memory."""
 
 from samplernn_jax.audio.pcm import from_pcm16, to_pcm16, to_pcm24
 from samplernn_jax.audio.reading import (

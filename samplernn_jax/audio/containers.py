@@ -1,6 +1,6 @@
 """Formats that FFmpeg reads, through PyAV: MPEG audio, and the containers of phones and films.
 
-The only module that imports PyAV, and only where a file needs it, as the import is slow.
+This is the only module that imports PyAV, and only when a file needs it, as the import is slow.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ EXTENSIONS = frozenset(_ENDINGS.split())
 """The usual file name endings of formats that FFmpeg reads and libsndfile does not."""
 
 _BLOCK_FRAMES = 2**18
-_PROTECTED_TAGS = ("drms", "enca", "aavd")  # of FairPlay, of common encryption, of Audible
-_TOLERANCE_S = 0.5  # by which a container may be wrong about its length
-_MOST_PADDING = 2**13  # samples that an encoder adds in all
+_PROTECTED_TAGS = ("drms", "enca", "aavd")  # FairPlay, common encryption, Audible
+_TOLERANCE_S = 0.5  # the error that a container may make about its length
+_MOST_PADDING = 2**13  # the most samples that an encoder adds
 
 Log = list[tuple[int, str, str]]
 """Messages of FFmpeg: level, component, text."""
@@ -41,9 +41,9 @@ class _DecoderEvents:
     """Events during decoding.
 
     Attributes:
-        complaints: times in seconds and messages of the decoder.
-        num_lost: number of packets that could not be decoded.
-        padding: number of decoded samples at the end that the container does not count.
+        complaints: the times in seconds and the messages of the decoder.
+        num_lost: the number of packets that could not be decoded.
+        padding: the number of decoded samples at the end that the container does not count.
     """
 
     complaints: list[tuple[float, str]] = dataclasses.field(default_factory=list)
@@ -51,7 +51,7 @@ class _DecoderEvents:
     padding: int = 0
 
     def notes(self) -> Iterator[str]:
-        """The complaints, in a sentence."""
+        """Yields the complaints in a sentence, if there are any."""
         if self.complaints:
             at_s, what = self.complaints[0]
             lost = f", and {self.num_lost} pieces are lost" if self.num_lost else ""
@@ -69,11 +69,11 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
 
     Args:
         raw: the file.
-        start: first frame to read; earlier ones are decoded and dropped.
-        num_frames: number of frames to read; None for all that follow.
+        start: the first frame to read; earlier ones are decoded and dropped.
+        num_frames: the number of frames to read; None for all that follow.
 
     Raises:
-        ValueError: the file cannot be read, holds no audio, or is protected; from the blocks,
+        ValueError: the file cannot be read, holds no audio, or is copy-protected; the blocks raise
             DamagedError where it is cut short.
     """
     with _opened(raw) as (container, log):
@@ -106,7 +106,7 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
 
 @functools.cache
 def _av() -> ModuleType:
-    """PyAV, with FFmpeg's messages going only to `Capture`."""
+    """Returns PyAV, with FFmpeg's messages going only to `Capture`."""
     import av
     import av.logging
 
@@ -137,7 +137,7 @@ class _File:
 
 @contextlib.contextmanager
 def _opened(raw: io.FileIO) -> Iterator[tuple[Any, Log]]:
-    """The container and FFmpeg's messages; playlists may not open other files."""
+    """Yields the container and FFmpeg's messages; playlists may not open other files."""
     av = _av()
     with av.logging.Capture() as log:
         try:
@@ -152,7 +152,7 @@ def _opened(raw: io.FileIO) -> Iterator[tuple[Any, Log]]:
 
 
 def _is_protected(stream: Any, log: Log) -> bool:
-    """Whether the samples are encrypted; some of these decode to noise."""
+    """Returns whether the samples are encrypted; some encrypted files decode to noise."""
     try:
         tag = stream.codec_tag
     except UnicodeDecodeError:  # PyAV expects ASCII
@@ -161,7 +161,7 @@ def _is_protected(stream: Any, log: Log) -> bool:
 
 
 def _promised_s(container: Any, log: Log) -> float | None:
-    """The duration of the audio as the container states it; None if it does not, or guesses."""
+    """Returns the duration that the container states; None if it does not, or only estimates it."""
     if any("Estimating duration" in message for _, _, message in log):
         return None
     av = _av()
@@ -180,7 +180,7 @@ def _promised_s(container: Any, log: Log) -> float | None:
 
 
 def _exact_length(container: Any, sample_rate_hz: int) -> int | None:
-    """Number of samples without padding, from iTunes' tag where it writes no edit list."""
+    """Returns the number of samples without padding, from iTunes' tag if there is no edit list."""
     fields = container.metadata.get("iTunSMPB", "").split()
     audio = container.streams.audio[0]
     if len(fields) < 4 or audio.duration is None:
@@ -194,13 +194,13 @@ def _exact_length(container: Any, sample_rate_hz: int) -> int | None:
 
 
 def _frames(container: Any, events: _DecoderEvents) -> Iterator[Any]:
-    """PyAV's frames of the first audio stream.
+    """Yields PyAV's frames of the first audio stream.
 
     Raises:
         DamagedError: the container is broken from here on.
     """
     av, stream = _av(), container.streams.audio[0]
-    # Messages of FFmpeg's own threads could not be told from those about other files.
+    # Messages from FFmpeg's own threads could be about other files, which would not show.
     stream.codec_context.thread_count = 1
     packets, at_s = container.demux(stream), 0.0
     while True:
@@ -229,7 +229,7 @@ def _frames(container: Any, events: _DecoderEvents) -> Iterator[Any]:
 
 
 def _padding(packet: Any, frames: list[Any]) -> int:
-    """Number of samples decoded from a packet that the container does not count.
+    """Returns the number of samples decoded from a packet that the container does not count.
 
     Containers that count in milliseconds are not precise enough.
     """
@@ -243,7 +243,7 @@ def _padding(packet: Any, frames: list[Any]) -> int:
 
 
 def _pieces(frames: Iterator[Any], events: _DecoderEvents, notes: list[str]) -> Iterator[Frames]:
-    """Samples, converted to the rate and channels of the first frame where these change."""
+    """Yields samples, converted to the rate and channels of the first frame if these change."""
     av, first = _av(), None
     try:
         for (_, *form), run in itertools.groupby(
@@ -266,7 +266,7 @@ def _pieces(frames: Iterator[Any], events: _DecoderEvents, notes: list[str]) -> 
 
 
 def _in_channels(frame: Any, num_channels: int) -> Frames:
-    """The samples of a frame; where the channels differ, their mean in every channel."""
+    """Returns the samples of a frame; if the channels differ, their mean in every channel."""
     samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
     if samples.shape[1] == num_channels:
         return samples
@@ -274,7 +274,7 @@ def _in_channels(frame: Any, num_channels: int) -> Frames:
 
 
 def _without_padding(pieces: Iterator[Frames], events: _DecoderEvents) -> Iterator[Frames]:
-    """All pieces without the padding, which is known when the last one was decoded."""
+    """Yields all pieces without the padding, which is known after the last one was decoded."""
     last = None
     for piece in pieces:
         if last is not None:
@@ -285,10 +285,10 @@ def _without_padding(pieces: Iterator[Frames], events: _DecoderEvents) -> Iterat
 
 
 def _checked(pieces: Iterator[Frames], promised_s: float | None, rate: int) -> Iterator[Frames]:
-    """Passes on all pieces.
+    """Yields all pieces.
 
     Raises:
-        DamagedError: at the end, if the container promised more.
+        DamagedError: the container promised more; raised at the end.
     """
     num_frames = 0
     for piece in pieces:
@@ -301,7 +301,7 @@ def _checked(pieces: Iterator[Frames], promised_s: float | None, rate: int) -> I
 
 
 def _part(pieces: Iterator[Frames], start: int, stop: int) -> Iterator[Frames]:
-    """Frames [start, stop) in larger blocks."""
+    """Yields frames [start, stop) in larger blocks."""
     held: list[Frames] = []
     position, num_held, damage = 0, 0, None
     try:

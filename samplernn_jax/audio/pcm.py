@@ -1,4 +1,4 @@
-"""Samples as whole numbers, in files, streams and datasets: one scale and one rounding rule.
+"""Samples as whole numbers, in files, streams and datasets, with one scale and rounding rule.
 
 An amplitude of 1 is 2 ** (bits - 1). Amplitudes are rounded to the nearest whole number, ties to
 the even one, and clipped to the range of the type, whose largest number is just below 1. Decoders
@@ -10,17 +10,17 @@ from jaxtyping import Float32, Int16, Int32
 
 
 def to_pcm16(waveform: Float32[np.ndarray, "*shape"]) -> Int16[np.ndarray, "*shape"]:
-    """The 16-bit samples of amplitudes, little endian."""
+    """Returns amplitudes as 16-bit samples, little endian."""
     return _rounded(waveform, 16).astype("<i2")
 
 
 def to_pcm24(waveform: Float32[np.ndarray, "*shape"]) -> Int32[np.ndarray, "*shape"]:
-    """The 24-bit samples of amplitudes."""
+    """Returns amplitudes as 24-bit samples."""
     return _rounded(waveform, 24).astype(np.int32)
 
 
 def from_pcm16(samples: Int16[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """The amplitudes of 16-bit samples, in [-1, 1)."""
+    """Returns the amplitudes of 16-bit samples, in [-1, 1)."""
     return samples.astype(np.float32) / np.float32(2**15)
 
 

@@ -1,4 +1,4 @@
-"""Recordings in files of any format: libsndfile reads what it can, FFmpeg all others."""
+"""Recordings in files of any format: libsndfile reads those that it can, FFmpeg all others."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from samplernn_jax.checks import require
 
 
 def extensions() -> frozenset[str]:
-    """The file name endings, such as ".wav", under which recordings are looked for."""
+    """Returns the file name endings of recordings, such as ".wav"."""
     return sndfile.extensions() | containers.EXTENSIONS
 
 
@@ -31,16 +31,16 @@ def extensions() -> frozenset[str]:
 def open_recording(
     path: Path, start: int = 0, num_frames: int | None = None
 ) -> Iterator[OpenRecording]:
-    """Opens a file in any format that libsndfile or FFmpeg reads, whatever its name ends in.
+    """Opens a file in any format that libsndfile or FFmpeg reads, whatever its ending.
 
     Args:
         path: the file.
-        start: first frame to read. FFmpeg decodes from the front, so that frames are counted
-            exactly.
-        num_frames: number of frames to read; None for all that follow.
+        start: the first frame to read. FFmpeg decodes from the beginning, so that frames are
+            counted exactly.
+        num_frames: the number of frames to read; None for all that follow.
 
     Raises:
-        ValueError: the file cannot be read; from the blocks, DamagedError where it is cut short.
+        ValueError: the file cannot be read; the blocks raise DamagedError where it is cut short.
     """
     with _open_file(path) as raw, contextlib.ExitStack() as stack:
         try:
@@ -55,7 +55,7 @@ def open_recording(
 
 
 def _open_file(path: Path) -> io.FileIO:
-    """Opens the file here, as the libraries do not say why they cannot."""
+    """Opens the file here, as the libraries do not give the reason if they cannot."""
     try:
         status = path.stat()
         is_file = stat.S_ISREG(status.st_mode)  # opening a pipe would wait for its writer
@@ -69,15 +69,14 @@ def _open_file(path: Path) -> io.FileIO:
 def read_mono(open_it: Opener, sample_rate_hz: int) -> MonoRecording:
     """Reads a whole recording, mixed down and resampled.
 
-    Where the channels cancel each other, the recording is read again, and only its loudest channel
-    is taken.
+    If the channels cancel each other, the recording is read again, for its loudest channel.
 
     Args:
-        open_it: opens the recording, which may happen twice.
-        sample_rate_hz: rate of the result.
+        open_it: opens the recording, if needed twice.
+        sample_rate_hz: the sample rate of the result.
 
     Raises:
-        ValueError: it cannot be read, is cut short, or holds a value that is not finite.
+        ValueError: the recording cannot be read, is cut short, or holds a value that is not finite.
     """
     balance = Balance()
     with open_it() as recording:
@@ -102,7 +101,7 @@ def read_whole(path: str | Path, sample_rate_hz: int) -> MonoRecording:
     """Reads a whole recording, mixed down and resampled, with notes about it.
 
     Raises:
-        ValueError: the file cannot be read, is empty or cut short (as far as its format tells),
+        ValueError: the file cannot be read, is empty or cut short (as far as its format shows it),
             or holds a value that is not finite.
     """
     try:
@@ -114,12 +113,12 @@ def read_whole(path: str | Path, sample_rate_hz: int) -> MonoRecording:
 
 
 def read(path: str | Path, sample_rate_hz: int) -> Waveform:
-    """The samples of a whole recording; see `read_whole`."""
+    """Returns the samples of a whole recording; see `read_whole`."""
     return read_whole(path, sample_rate_hz).waveform
 
 
 def write_loudest(source: Path, target: Path, encoding: str) -> None:
-    """Writes a mono file again with its largest amplitude at full scale; silence stays."""
+    """Writes a copy of a mono file with its peak at full scale; silence stays silence."""
     with open_recording(source) as recording:
         peak = max((float(np.abs(block).max(initial=0)) for block in recording.blocks), default=0.0)
     with (
@@ -131,7 +130,7 @@ def write_loudest(source: Path, target: Path, encoding: str) -> None:
 
 
 def beginning(path: Path, seconds: float) -> tuple[Waveform, int]:
-    """The first channel of the first seconds of a file, and the sample rate in Hz."""
+    """Returns the first channel of the first seconds of a file, and the sample rate in Hz."""
     with open_recording(path) as whole:
         rate = whole.sample_rate_hz
     with open_recording(path, 0, round(seconds * rate)) as recording:

@@ -1,4 +1,4 @@
-"""A recording while it is read: its blocks, mixed down to one channel and resampled."""
+"""Recordings while they are read: blocks, mixed down to one channel and resampled."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,31 +14,31 @@ Waveform = Float32[np.ndarray, " _"]
 """[num_samples]; the axis has no name, as the pieces of a recording differ in length."""
 
 Frames = Float32[np.ndarray, "_ _"]
-"""[num_frames, channels], likewise."""
+"""[num_frames, channels], without names for the same reason."""
 
 SAMPLE_RATES_HZ = 1000, 2**20
 """The lowest and the highest sample rate of a recording."""
 
 # The mix of two equally loud channels with correlation -0.75 has a quarter of the power of the mix
 # of unrelated ones, and with correlation -0.9 a tenth. Stereo of two microphones does not come near
-# that. Where one channel was inverted, only what the channels do not share is left in the mix.
+# that. If one channel was inverted, only the difference of the channels is left in the mix.
 SUSPICIOUS_DB = 6.0
 _CANCELLED_DB = 10.0
 
 
 class DamagedError(ValueError):
-    """A recording ends early; everything before the damage was read."""
+    """Raised where a recording ends early; everything before the damage was read."""
 
 
 class OpenRecording(NamedTuple):
-    """A recording while it is read.
+    """An open recording.
 
     Attributes:
-        sample_rate_hz: of the recording.
-        num_channels: of the recording.
-        blocks: its consecutive blocks; taking the next one may raise ValueError.
-        num_frames: number of frames that the file claims to hold; 0 where it makes no claim.
-        first_frame: position of the first block in the recording.
+        sample_rate_hz: the sample rate of the recording.
+        num_channels: the number of channels of the recording.
+        blocks: the consecutive blocks; taking the next one may raise ValueError.
+        num_frames: the number of frames that the file claims to hold; 0 if it makes no claim.
+        first_frame: the position of the first block in the recording.
         notes: remarks for the user, a sentence each; complete after the last block.
     """
 
@@ -59,7 +59,7 @@ class MonoRecording(NamedTuple):
 
     Attributes:
         waveform: float32 [num_samples].
-        source_rate_hz: sample rate of the recording.
+        source_rate_hz: the sample rate of the recording.
         notes: remarks for the user, a sentence each.
     """
 
@@ -69,7 +69,7 @@ class MonoRecording(NamedTuple):
 
 
 class Balance:
-    """Compares the mix of a recording with its channels, block by block."""
+    """A comparison of a recording's mix with its channels, block by block."""
 
     def __init__(self) -> None:
         self._num_frames = 0
@@ -77,14 +77,14 @@ class Balance:
         self._squares: Float64[np.ndarray, " _"] = np.zeros(0)
 
     def watch(self, blocks: Iterator[Frames]) -> Iterator[Frames]:
-        """Passes on the blocks of the decoder."""
+        """Yields the blocks of the decoder, and includes them in the comparison."""
         for frames in blocks:
             if frames.shape[1] > 1:
                 self._add(frames.astype(np.float64))
             yield frames
 
     def _add(self, frames: Float64[np.ndarray, "_ _"]) -> None:
-        with np.errstate(invalid="ignore", over="ignore"):  # `resampled` says what is not finite
+        with np.errstate(invalid="ignore", over="ignore"):  # `resampled` refuses such values
             mixed = np.column_stack([frames, frames.mean(axis=1)])
             if len(self._sums) == 0:
                 self._sums = self._squares = np.zeros(mixed.shape[1])
@@ -99,14 +99,14 @@ class Balance:
 
     @property
     def loudest(self) -> int:
-        """Number of the channel with the most power; the first is 1."""
+        """The number of the channel with the most power; the first is 1."""
         return int(self._powers()[:-1].argmax()) + 1
 
     @property
     def lost_db(self) -> float:
-        """The level that the mix loses, against unrelated channels of the same power.
+        """The level in dB that the mix loses, against unrelated channels of the same power.
 
-        Negative where the channels have much in common, as usual; 0 for a single channel.
+        It is negative if the channels have much in common, as usual; 0 for a single channel.
         """
         if self._num_frames == 0:
             return 0.0
@@ -130,11 +130,11 @@ class Balance:
 def resampled(
     recording: OpenRecording, sample_rate_hz: int, channel: int = 0
 ) -> Iterator[Waveform]:
-    """One channel of a recording at another sample rate, block by block, resampled by soxr.
+    """Yields one channel of a recording at another sample rate, block by block, by soxr.
 
     Args:
         recording: the recording.
-        sample_rate_hz: of the result.
+        sample_rate_hz: the sample rate of the result.
         channel: 1 for the first, 2 for the second, ...; 0 for the mean of all.
 
     Raises:
@@ -154,7 +154,7 @@ def resampled(
                 raise ValueError(f"holds a value that is not a finite number, at {at_s:.3f} s")
             position += len(mono)
             yield resampler.resample_chunk(np.ascontiguousarray(mono))
-    except DamagedError as error:  # the resampler still holds some of what could be read
+    except DamagedError as error:  # the resampler still holds some samples before the damage
         damage = error
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
     if damage is not None:

@@ -1,4 +1,4 @@
-"""Formats that libsndfile reads and writes; the only module that imports soundfile."""
+"""Formats that libsndfile reads and writes; this is the only module that imports soundfile."""
 
 import contextlib
 import io
@@ -16,9 +16,9 @@ from samplernn_jax.checks import require
 from samplernn_jax.storage import replace_file
 
 _BLOCK_FRAMES = 2**18
-_READ_FRAMES = 2**12  # frames lost in front of the damage of a file
+_READ_FRAMES = 2**12  # frames that are lost before the damage in a file
 
-# Usual file name endings of libsndfile's formats besides the names of the formats.
+# Usual file name endings of libsndfile's formats, beside the names of the formats.
 _OTHER_EXTENSIONS = frozenset({".aif", ".aifc", ".oga", ".opus", ".sph", ".wave", ".snd"})
 
 # libsndfile's message about a WAV, AIFF or AU file whose header promises more bytes than follow.
@@ -37,22 +37,22 @@ ENCODINGS = {
     "wav_float": ("WAV", "FLOAT"),
     "flac": ("FLAC", "PCM_16"),
 }
-"""The formats of written files: libsndfile's names of the container and of its samples."""
+"""The formats of written files: libsndfile's names for the container and the samples."""
 
 _SAMPLES: dict[str, Callable[[Waveform], np.ndarray]] = {
     "PCM_16": to_pcm16,
     "PCM_24": lambda waveform: to_pcm24(waveform) << 8,  # libsndfile takes the upper 24 of 32 bits
     "FLOAT": np.asarray,
 }
-"""The samples of amplitudes, by libsndfile's name; left to itself it would floor."""
+"""The conversions of amplitudes, by libsndfile's names; libsndfile's own would round down."""
 
 
 class NotReadError(ValueError):
-    """A file is not for libsndfile to read."""
+    """Raised if libsndfile does not read a file."""
 
 
 def extensions() -> frozenset[str]:
-    """The file name endings, such as ".wav", of the formats that libsndfile reads."""
+    """Returns the file name endings, such as ".wav", of the formats that libsndfile reads."""
     formats = {f".{name.lower()}" for name in soundfile.available_formats()}
     return frozenset(formats - {".raw"}) | _OTHER_EXTENSIONS
 
@@ -63,12 +63,12 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
 
     Args:
         raw: the file, at its beginning.
-        start: first frame to read.
-        num_frames: number of frames to read; None for all that follow.
+        start: the first frame to read.
+        num_frames: the number of frames to read; None for all that follow.
 
     Raises:
-        NotReadError: the file is of another format.
-        DamagedError: the file ends before `start`; from the blocks, where it is cut short.
+        NotReadError: the file has another format.
+        DamagedError: the file ends before `start`; the blocks raise it where the file is cut short.
     """
     if _is_mpeg(raw):
         raise NotReadError("is MPEG, whose decoder prints its complaints to the terminal")
@@ -83,7 +83,7 @@ def open_recording(raw: io.FileIO, start: int, num_frames: int | None) -> Iterat
 
 
 def _is_mpeg(raw: io.FileIO) -> bool:
-    """Whether libsndfile would decode a file as MPEG: bare, behind tags or in a WAV file."""
+    """Returns whether libsndfile would decode a file as MPEG: bare, after tags or in a WAV file."""
     head = raw.read(_RIFF_BYTES)
     is_mpeg = _wav_tag(raw) in _WAV_TAGS_OF_MPEG if head.startswith(b"RIFF") else _has_sync(head)
     raw.seek(0)
@@ -95,7 +95,7 @@ def _has_sync(head: bytes) -> bool:
 
 
 def _wav_tag(raw: io.FileIO) -> bytes:
-    """The code of a WAV file's encoding; reads chunks from the current position."""
+    """Returns the code of a WAV file's encoding; reads chunks from the current position."""
     for _ in range(_MOST_CHUNKS):
         name, size = raw.read(4), int.from_bytes(raw.read(4), "little")
         if name == b"fmt ":
@@ -105,10 +105,10 @@ def _wav_tag(raw: io.FileIO) -> bytes:
 
 
 class _SoundFile(soundfile.SoundFile):
-    """A file that is read from front to back.
+    """A file that is read from beginning to end.
 
     After every read of a seekable file, soundfile seeks to the current position. That makes MP3
-    decoders forget the previous frame, which is heard as a click at the end of every block.
+    decoders forget the previous frame, which causes a click at the end of every block.
     """
 
     def seekable(self) -> bool:
@@ -124,12 +124,12 @@ def _decoder(raw: io.FileIO) -> _SoundFile:
 
 
 def _promised_frames(file: soundfile.SoundFile) -> int:
-    """The number of frames in the header; 0 without one."""
+    """Returns the number of frames in the header; 0 if it gives none."""
     return file.frames if file.frames < _FRAMES_UNKNOWN else 0
 
 
 def _blocks(file: _SoundFile, start: int, num_frames: int | None) -> Iterator[Frames]:
-    """Reads until the decoder has no more, which may be before or after the promised end."""
+    """Yields blocks until the decoder's end, which may be before or after the promised end."""
     position = start
     stop = sys.maxsize if num_frames is None else start + num_frames
     while position < stop:
@@ -171,7 +171,7 @@ def write(
     Args:
         path: the file.
         waveform: float32 [num_samples].
-        sample_rate_hz: its rate.
+        sample_rate_hz: the sample rate.
         encoding: one of `ENCODINGS`.
     """
     with writer(path, sample_rate_hz, encoding) as write_block:
@@ -217,10 +217,10 @@ def _named(path: str | Path) -> Iterator[None]:
 
 
 def suffix(encoding: str) -> str:
-    """The file name ending of an encoding, without the dot."""
+    """Returns the file name ending of an encoding, without the dot."""
     return ENCODINGS[encoding][0].lower()
 
 
 def bytes_per_sample(encoding: str) -> int:
-    """Bytes of a sample of one channel; an upper limit for compressed formats."""
+    """Returns the bytes of a sample of one channel; an upper limit for compressed formats."""
     return {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[ENCODINGS[encoding][1]]

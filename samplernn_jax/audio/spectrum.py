@@ -1,4 +1,4 @@
-"""The one short-time spectrum: of pictures, and of the facts about recordings."""
+"""The short-time spectrum, for pictures and for the facts about recordings."""
 
 import numpy as np
 from jaxtyping import Float64
@@ -9,13 +9,13 @@ from samplernn_jax.audio.recording import Waveform
 def power_spectrogram(
     waveform: Waveform, window_len: int, hop: int, fft_len: int
 ) -> Float64[np.ndarray, "frames bins"]:
-    """Hann-windowed power over time and frequency.
+    """Returns Hann-windowed power over time and frequency.
 
     Args:
         waveform: at least `window_len` samples; those after the last whole frame do not count.
-        window_len: samples of a frame.
-        hop: samples from the beginning of a frame to that of the next.
-        fft_len: samples to which frames are padded with zeros, at least `window_len`.
+        window_len: the number of samples in a frame.
+        hop: the number of samples from the beginning of a frame to that of the next.
+        fft_len: the number of samples to which frames are zero-padded, at least `window_len`.
 
     Returns:
         The squared magnitude of the fft_len // 2 + 1 frequencies from 0 to half the sample rate.

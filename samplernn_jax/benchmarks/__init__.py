@@ -1,1 +1,1 @@
-"""Figures of speed, as JSON."""
+"""Measurements of speed, as JSON."""

@@ -67,14 +67,14 @@ def measure(
     """Opens a dataset and reads training segments through the prefetching thread.
 
     Args:
-        path: folder of the dataset.
-        batch_size: rows of a segment.
-        seq_len: targets of a segment.
-        model: whose tokens are read.
-        seconds: duration of reading.
+        path: the folder of the dataset.
+        batch_size: the number of rows in a segment.
+        seq_len: the number of targets in a segment.
+        model: the model whose tokens are read.
+        seconds: the duration of reading.
 
     Returns:
-        Hours of audio, seconds to open, samples read per second, and the share of padding.
+        The hours of audio, seconds to open, samples read per second, and the share of padding.
 
     Raises:
         ValueError: the folder is not a dataset.

@@ -1,4 +1,4 @@
-"""How fast sampling is, and how far that is from what the device can do."""
+"""The speed of sampling, compared with the limits of the device."""
 
 import time
 from typing import Any
@@ -19,13 +19,13 @@ _BLOCK_SAMPLES = 2000
 def measure(
     config: ArchitectureConfig, batch_size: int, sample_rate_hz: int, seconds: float
 ) -> dict[str, Any]:
-    """Samples from a model with random parameters, as a user does.
+    """Measures sampling from a model with random parameters, as a user samples.
 
     Args:
-        config: of the model.
-        batch_size: sequences at once.
-        sample_rate_hz: what is real time.
-        seconds: how long to run.
+        config: the model's configuration.
+        batch_size: the number of sequences at once.
+        sample_rate_hz: the sample rate that counts as real time.
+        seconds: the duration of the measurement.
 
     Returns:
         Samples per second of each sequence and of all, how much faster than real time a sequence
@@ -71,7 +71,7 @@ def measure(
 
 
 def _first_block(generator: Generator, batch_size: int) -> tuple[float, Stream]:
-    """Seconds until the first block is there, and the stream after it."""
+    """Returns the seconds until the first block is finished, and the stream after it."""
     block_s = _BLOCK_SAMPLES / generator.sample_rate_hz
     stream = generator.stream(jax.random.key(0), batch_size, block_s)
     began = time.perf_counter()

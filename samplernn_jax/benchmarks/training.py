@@ -1,4 +1,4 @@
-"""How fast a training step is, and how far that is from what the device can do."""
+"""The speed of a training step, compared with the limits of the device."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from samplernn_jax.training.step import init_state, map_train_step
 
 
 def measure(config: ExperimentConfig, seconds: float) -> dict[str, Any]:
-    """Runs training steps on random tokens.
+    """Measures training steps on random tokens.
 
     Args:
-        config: gives the model, the optimizer, the batch and its parts.
-        seconds: how long to run.
+        config: the configuration, with the model, the optimizer, the batch and its parts.
+        seconds: the duration of the measurement.
 
     Returns:
         Seconds per step, samples per second, FLOP per sample of the model's matrix products and

@@ -1,4 +1,4 @@
-"""A dataset on disk: clips of 16-bit samples in three splits, and a description.
+"""Datasets on disk: clips of 16-bit samples in three splits, and a description.
 
 dataset.json            settings, recordings used and rejected, sizes and checksums
 recordings.jsonl        facts about each recording that was used
@@ -72,7 +72,7 @@ class Split(abc.ABC):
 
     Attributes:
         name: "train", "valid" or "test".
-        lengths: samples of each clip.
+        lengths: the number of samples in each clip.
     """
 
     name: str
@@ -85,17 +85,17 @@ class Split(abc.ABC):
 
     @property
     def num_samples(self) -> int:
-        """The number of samples of all clips."""
+        """The number of samples in all clips."""
         return int(self.lengths.sum())
 
     @abc.abstractmethod
     def tokens(
         self, clip: int, start: int, stop: int, model: ArchitectureConfig
     ) -> Int32[np.ndarray, " time"]:
-        """Samples [start, stop) of a clip as a model's tokens; the range must lie inside it."""
+        """Returns samples [start, stop) of a clip as a model's tokens; they must lie inside it."""
 
     def training_order(self, seed: int) -> Iterator[int]:
-        """The order of the clips in training, without end.
+        """Yields the clips in the order of training, without end.
 
         Each epoch takes every clip once, in another random order.
         """
@@ -103,7 +103,7 @@ class Split(abc.ABC):
             yield from np.random.default_rng([seed, epoch]).permutation(self.num_clips).tolist()
 
     def evaluation_order(self) -> Iterator[int]:
-        """The order of the clips in evaluation, each once.
+        """Yields the clips in the order of evaluation, each once.
 
         Long clips come first, so that all rows end at nearly the same step.
         """
@@ -126,14 +126,14 @@ class PcmSplit(Split):
 
     @functools.cached_property
     def _places(self) -> tuple[Int64[np.ndarray, " num_clips"], Int64[np.ndarray, " num_clips"]]:
-        """The shard of each clip, and the sample of the shard where the clip begins."""
+        """The shard of each clip, and the position in the shard where the clip begins."""
         starts = np.cumsum(self.lengths) - self.lengths
         ends = np.cumsum([len(shard) for shard in self.shards])
         shard = np.searchsorted(ends, starts, side="right")
         return shard, starts - (ends - np.array([len(s) for s in self.shards]))[shard]
 
     def read(self, clip: int, start: int, stop: int) -> Int16[np.ndarray, " time"]:
-        """Samples [start, stop) of a clip; the range must lie inside it."""
+        """Returns samples [start, stop) of a clip; they must lie inside it."""
         shard, first = (of_clip[clip] for of_clip in self._places)
         return self.shards[shard][first + start : first + stop]
 
@@ -147,18 +147,18 @@ class PcmSplit(Split):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset, opened."""
+    """An open dataset."""
 
     sample_rate_hz: int
     splits: Mapping[str, Split]
-    digest: str  # of the samples and their splits; tells one dataset from another
+    digest: str  # of the samples and their splits, which identifies the dataset
 
     @classmethod
     def open(cls, path: Path) -> "Dataset":
         """Maps the files of a folder made by `experiments.prepare` without reading the audio.
 
         Raises:
-            ValueError: the folder is no dataset, or a file of it is missing or truncated.
+            ValueError: the folder is not a dataset, or one of its files is missing or truncated.
         """
         info = read_info(path)
         splits = {name: _open_split(path, name, info["splits"][name]) for name in SPLITS}
@@ -168,30 +168,30 @@ class Dataset:
 
 
 def shard_file(path: Path, split: str, number: int) -> Path:
-    """Where a shard of a split is."""
+    """Returns the path of a shard."""
     return path / f"{split}.{number:05d}.pcm16"
 
 
 def lengths_file(path: Path, split: str) -> Path:
-    """Where the clip lengths of a split are."""
+    """Returns the path of the clip lengths of a split."""
     return path / f"{split}.lengths.npy"
 
 
 def info_file(path: Path) -> Path:
-    """Where the description of a dataset is."""
+    """Returns the path of dataset.json."""
     return path / "dataset.json"
 
 
 def recordings_file(path: Path) -> Path:
-    """Where the facts about each recording are."""
+    """Returns the path of recordings.jsonl."""
     return path / "recordings.jsonl"
 
 
 def damaged_files(path: Path) -> list[str]:
-    """Names of the files whose content was changed; reads all files.
+    """Returns the names of the files whose content has changed; reads all files.
 
     Raises:
-        ValueError: the folder is no dataset.
+        ValueError: the folder is not a dataset.
     """
     recorded, splits = {}, read_info(path)["splits"]
     for name in SPLITS:
@@ -202,14 +202,14 @@ def damaged_files(path: Path) -> list[str]:
 
 
 def read_info(path: Path, kind: Any = DatasetInfo) -> Any:
-    """The content of dataset.json.
+    """Returns the content of dataset.json.
 
     Args:
         path: folder of the dataset.
         kind: the required fields, a TypedDict; other fields are kept.
 
     Raises:
-        ValueError: the folder is no dataset, or of another version, or a field breaks its rule.
+        ValueError: the folder is not a dataset or has another version, or a field breaks its rule.
     """
     file = info_file(path)
     try:
@@ -261,7 +261,7 @@ def _open_split(path: Path, name: str, expected: SplitInfo) -> PcmSplit:
 
 
 def _file_of_shard(path: Path, shard: ShardInfo) -> Path:
-    """Where a shard is: always in the dataset's folder, even if dataset.json names another."""
+    """Returns the path of a shard, in the dataset's folder even if dataset.json names another."""
     return path / Path(shard["file"]).name
 
 

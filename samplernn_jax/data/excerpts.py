@@ -15,8 +15,8 @@ from samplernn_jax.data.dataset import Split
 from samplernn_jax.data.segments import assign_clips
 
 _EXCERPT_S = 2.0
-"""Long enough that the silence in front of an excerpt hardly counts, and short enough that a minute
-of excerpts covers the whole split and fills the rows of a batch."""
+"""The length in seconds: long enough that the silence in front of an excerpt hardly counts, and
+short enough that a minute of excerpts covers the whole split and fills the rows of a batch."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -26,11 +26,11 @@ class Excerpts(Split):
     """Parts of the clips of a split.
 
     Attributes:
-        name: of the split.
+        name: the name of the split.
         whole: the split.
         clips: the clip of the split from which each excerpt is taken.
-        starts: the sample of that clip where the excerpt begins.
-        lengths: samples of each excerpt.
+        starts: the position in that clip where the excerpt begins.
+        lengths: the number of samples in each excerpt.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Excerpts(Split):
 
 
 def spread_evenly(split: Split, sample_rate_hz: int, seconds: float) -> Split:
-    """Excerpts of about two seconds from all over a split, `seconds` in all.
+    """Returns excerpts of about two seconds from all over a split, `seconds` in total.
 
     Shorter clips are taken whole. The split is divided into equal stretches, and each has one
     excerpt; their places in the stretches follow no pattern (multiples of the golden ratio).
 
     Args:
         split: the clips.
-        sample_rate_hz: of them.
-        seconds: of audio in all, to the nearest excerpt; 0, or more than there is, for the whole
-            split.
+        sample_rate_hz: the sample rate of the clips.
+        seconds: the total seconds of audio, to the nearest excerpt; 0, or more than there are, for
+            the whole split.
     """
     per_clip = np.maximum(1, np.rint(split.lengths / (_EXCERPT_S * sample_rate_hz))).astype(int)
     num_parts = int(per_clip.sum())
@@ -76,7 +76,7 @@ def spread_evenly(split: Split, sample_rate_hz: int, seconds: float) -> Split:
 
 
 def first_segments(split: Split, config: ExperimentConfig, count: int) -> Split:
-    """The validation audio of runs that began before `train.valid_s` was added.
+    """Returns the validation audio of runs that began before `train.valid_s` was added.
 
     It is the first segments of every row: the beginnings of the longest clips, one for each row.
     """

@@ -5,7 +5,7 @@ Blizzard9k_train.npy: float16 [clips, samples] at 16 kHz. With `normalization="l
 batches and their order are the original's to the last bit, and so are its mistakes:
 
 - Every clip is scaled on its own so that its extremes become the outermost tokens. Loud and quiet
-  clips sound alike, and silence is another token in each.
+  clips sound alike, and silence is a different token in each.
 - Before that, clips are padded to a multiple of `seq_len`. The padding counts in the bits.
 - The mu-law token of silence is 127, while the overlap in front of a clip is q_zero = 128.
 - A silent clip divides by zero: it becomes token 0 throughout with mu-law; with linear the tokens
@@ -38,12 +38,12 @@ def open_legacy(path: Path, config: DataConfig) -> Dataset:
 
     Args:
         path: the folder.
-        config: gives batch_size and seq_len, which decide which clips are dropped and how they are
-            padded.
+        config: the data's configuration; its batch_size and seq_len determine which clips are
+            dropped and how clips are padded.
 
     Raises:
-        ValueError: a split has no file or several, or a file does not hold such an array or holds
-            less than a batch.
+        ValueError: a split has no file or several, or a file holds another kind of array or less
+            than a batch.
     """
     files = {name: _find(path, name) for name in SPLITS}
     digest = hashlib.sha256()
@@ -55,7 +55,7 @@ def open_legacy(path: Path, config: DataConfig) -> Dataset:
                 f"batch_size={config.batch_size}: must be at most {len(clips)}, the number of "
                 f"clips in {file}, as legacy normalization drops a batch that is not full"
             )
-        # A digest of some clips; all are too many to read at every start.
+        # The digest covers some clips; reading all of them at every start would take too long.
         digest.update(f"{file.name} {clips.dtype} {clips.shape}".encode())
         digest.update(clips[:: max(1, len(clips) // 64)].tobytes())
         splits[name] = LegacySplit(name, file, clips, config.batch_size, config.seq_len)
@@ -81,7 +81,7 @@ class LegacySplit(Split):
         self._padded_len = -(-clips.shape[1] // seq_len) * seq_len
         num_used = len(clips) // batch_size * batch_size
         self.lengths = np.full(num_used, self._padded_len, np.int64)
-        # The rows read from this many clips in turns.
+        # The rows read from this number of clips in turn.
         self._quantized = functools.lru_cache(maxsize=batch_size)(self._quantize)
 
     def tokens(
@@ -91,13 +91,13 @@ class LegacySplit(Split):
         return self._quantized(clip, model.q_levels, model.q_type)[start:stop]
 
     def training_order(self, seed: int) -> Iterator[int]:
-        """The batches in the original's order, again and again, with any seed."""
+        """Yields the batches in the original's order, again and again, with any seed."""
         del seed
         while True:
             yield from self.evaluation_order()
 
     def evaluation_order(self) -> Iterator[int]:
-        """The batches in the original's order."""
+        """Yields the batches in the original's order."""
         for batch in shuffled(self.num_clips // self._batch_size):
             yield from range(batch * self._batch_size, (batch + 1) * self._batch_size)
 
@@ -113,7 +113,7 @@ class LegacySplit(Split):
 def quantize(
     clip: Float64[np.ndarray, " time"], q_levels: int, q_type: str
 ) -> Int32[np.ndarray, " time"]:
-    """The original's `__batch_quantize` of one clip, "linear" or "mu-law".
+    """Quantizes one clip as the original's `__batch_quantize` does, "linear" or "mu-law".
 
     Raises:
         ValueError: the clip has no tokens.
@@ -135,13 +135,13 @@ def quantize(
 
 
 def linear_to_mu(waveform: Float64[np.ndarray, " time"]) -> Int32[np.ndarray, " time"]:
-    """The original's `linear2mu`: it rounds down, so that silence is token 127."""
+    """Does what the original's `linear2mu` does: it rounds down, so that silence is token 127."""
     companded = np.sign(waveform) * np.log(1 + 255 * np.abs(waveform)) / np.log(256)
     return ((companded + 1) / 2 * 255).astype(np.int32)
 
 
 def shuffled(count: int) -> list[int]:
-    """`random.seed(123); random.shuffle(range(count))` of Python 2."""
+    """Returns `random.seed(123); random.shuffle(range(count))` of Python 2."""
     order, rng = list(range(count)), random.Random(_SHUFFLE_SEED)
     for i in reversed(range(1, count)):
         j = int(rng.random() * (i + 1))

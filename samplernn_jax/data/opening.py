@@ -1,4 +1,4 @@
-"""Opens a dataset of either format."""
+"""Opening a dataset of either format."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def open_dataset(path: Path, config: DataConfig) -> Dataset:
     """Opens a dataset folder, or a folder of the original's files; see `DataConfig.normalization`.
 
     Raises:
-        ValueError: the folder is not what it should be; the message names it.
+        ValueError: the folder is not such a dataset; the message names it.
     """
     if config.normalization == "legacy":
         return open_legacy(path, config)

@@ -26,13 +26,13 @@ T = TypeVar("T")
 
 
 class Segment(NamedTuple):
-    """One step's input.
+    """The input of one step.
 
     Attributes:
         tokens: the overlap, then the targets; q_zero outside the clips.
-        mask: which targets lie inside a clip.
-        reset: which rows start a new clip at which frame of the top tier.
-        conditions: what each row is conditioned on.
+        mask: True for targets that lie inside a clip.
+        reset: True for the frames of the top tier at which a row starts a new clip.
+        conditions: the conditioning of each row.
     """
 
     tokens: Int32[np.ndarray, "batch time"]
@@ -42,7 +42,7 @@ class Segment(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Samples [start, stop) of a clip, which are targets of a row from `at` on."""
+    """Samples [start, stop) of a clip, which are the targets of a row from `at` on."""
 
     row: int
     at: int
@@ -60,20 +60,20 @@ def assign_clips(
     order: Iterator[int],
     start_step: int = 0,
 ) -> Iterator[list[Piece]]:
-    """Assigns clips to rows: the row that ends first takes the next one of the order.
+    """Assigns clips to rows: the row that ends first takes the next clip of the order.
 
     Args:
-        lengths: samples of each clip.
-        batch_size: number of rows.
-        seq_len: targets of a segment, a multiple of `frame_size`.
-        frame_size: clips begin at multiples of it.
-        overlap: silent samples that a clip needs in front, if it does not begin a segment.
+        lengths: the number of samples in each clip.
+        batch_size: the number of rows.
+        seq_len: the number of targets in a segment, a multiple of `frame_size`.
+        frame_size: the number of samples of which the beginnings of clips are multiples.
+        overlap: the number of silent samples in front of a clip that does not begin a segment.
         order: the clips in the order in which they are taken.
-        start_step: steps to leave out; the clips taken in them are still counted, so the result
-            is the same as iterating over them.
+        start_step: the number of steps to leave out; the result is the same as that of iterating
+            over them.
 
     Yields:
-        The pieces of each step, until all rows have nothing left.
+        The pieces of each step, until all rows are finished.
     """
     rows: list[list[tuple[int, int]]] = [[] for _ in range(batch_size)]  # (position, clip)
     ends = [(0, row) for row in range(batch_size)]  # a heap: where the next clip may begin
@@ -107,7 +107,7 @@ def cut(
     seq_len: int,
     model: ArchitectureConfig,
 ) -> Segment:
-    """The segment of some rows of the batch, quantized."""
+    """Returns the segment of some rows of the batch, quantized."""
     overlap, frame_size = model.overlap, model.top_frame_size
     tokens = np.full((len(rows), overlap + seq_len), model.q_zero, np.int32)
     mask = np.zeros((len(rows), seq_len), bool)
@@ -136,14 +136,14 @@ def training_segments(
     start_step: int,
     rows: range | None = None,
 ) -> Iterator[Segment]:
-    """The segments of steps start_step, start_step + 1, ... without end.
+    """Yields the segments of steps start_step, start_step + 1, ... without end.
 
     Args:
         split: the clips.
-        batch_size: rows of the whole batch.
-        seq_len: targets of a segment.
-        model: gives the tokens, the overlap and the frames.
-        seed: of the order of the clips.
+        batch_size: the number of rows in the whole batch.
+        seq_len: the number of targets in a segment.
+        model: the configuration of the model, which determines tokens, overlap and frames.
+        seed: the seed of the order of the clips.
         start_step: the first step.
         rows: the rows to read, such as those of one host; None for all.
 
@@ -162,7 +162,7 @@ def evaluation_segments(
     model: ArchitectureConfig,
     rows: range | None = None,
 ) -> Iterator[Segment]:
-    """Segments that hold every sample of every clip exactly once as an unmasked target."""
+    """Yields segments that hold every sample of every clip exactly once as an unmasked target."""
     return _segments(split, batch_size, seq_len, model, split.evaluation_order(), 0, rows)
 
 
@@ -186,7 +186,7 @@ def _segments(
 
 
 def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
-    """The same items, computed up to `depth` ahead by a thread that ends with the generator.
+    """Yields the items, computed up to `depth` ahead by a thread that ends with the generator.
 
     Close the generator (`contextlib.closing`) where it is not exhausted.
     """
@@ -225,6 +225,6 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
 
 
 class _End(NamedTuple):
-    """The last thing that a prefetching thread hands over."""
+    """The last item from a prefetching thread, with its error, if any."""
 
     error: Exception | None

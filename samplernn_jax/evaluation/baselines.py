@@ -1,8 +1,8 @@
-"""Bits per sample without a model: of a histogram and of a bigram table.
+"""Baselines: bits per sample of a histogram and of a bigram table.
 
 Both are fitted on the training split. A model that does not get far below the bigram has learned
-nothing beyond what the last sample tells. Of the bigram table only the pairs that occur are kept,
-as with 65,536 levels it has 2^32 cells.
+nothing but the dependence on the last sample. Only the pairs that occur are kept of the bigram
+table, as it has 2^32 cells with 65,536 levels.
 """
 
 import math
@@ -17,18 +17,18 @@ from samplernn_jax.data.dataset import Split
 
 
 class Baselines(NamedTuple):
-    """Bits per sample on a split, of tables that are fitted on the training split."""
+    """Bits per sample on a split, for tables fitted on the training split."""
 
     histogram_bits: float
     bigram_bits: float
 
 
 class Bigrams(NamedTuple):
-    """How often one token follows another.
+    """Counts of pairs of consecutive tokens.
 
     Attributes:
         pairs: the pairs that occur, as before * q_levels + after, ascending.
-        counts: how often each pair occurs.
+        counts: the number of times that each pair occurs.
     """
 
     pairs: Int64[np.ndarray, " pairs"]
@@ -36,11 +36,11 @@ class Bigrams(NamedTuple):
 
 
 _MAX_TABLE = 2**20
-"""Cells; a table up to this size counts pairs, above it they are sorted, which is slower."""
+"""The largest table that counts pairs; with more cells, pairs are sorted, which is slower."""
 
 _MAX_SAMPLES = 2**28
 _MAX_SAMPLES_TO_SORT = 2**24
-"""Where nearly all pairs may differ, each sample takes memory."""
+"""The limit of samples where nearly all pairs may differ, so that each sample takes memory."""
 
 _SAMPLES_AT_ONCE = 2**22
 
@@ -48,7 +48,7 @@ _SAMPLES_AT_ONCE = 2**22
 def bigram_counts(
     split: Split, model: ArchitectureConfig, max_samples: int | None = None
 ) -> Bigrams:
-    """Counts the pairs in a split; q_zero precedes a clip.
+    """Returns the counts of pairs in a split; q_zero precedes each clip.
 
     A split with more than `max_samples` would take minutes to read or gigabytes to keep; then only
     some clips, from all over it, are counted. None stands for 2**28, or 2**24 with more than 1024
@@ -64,7 +64,7 @@ def bigram_counts(
 
 
 def baselines(train: Bigrams, split: Split, model: ArchitectureConfig) -> Baselines:
-    """Scores tables fitted on the counts `train` on every sample of a split.
+    """Returns the bits on every sample of a split, for tables fitted on the counts `train`.
 
     Every token of the histogram gets one extra count; every row of the bigram table gets one extra
     count, distributed like the histogram, so that unseen pairs keep a fair probability.
@@ -89,7 +89,7 @@ def baselines(train: Bigrams, split: Split, model: ArchitectureConfig) -> Baseli
 def _pairs(
     split: Split, model: ArchitectureConfig, every: int = 1
 ) -> Iterator[Int64[np.ndarray, " samples"]]:
-    """The pairs of every `every`-th clip, see `Bigrams`, those of many clips at once."""
+    """Yields the pairs of every `every`-th clip, see `Bigrams`, for many clips at once."""
     waiting: list[Int64[np.ndarray, " time"]] = []
     num_waiting = 0
     for clip in range(0, split.num_clips, every):
@@ -120,7 +120,7 @@ def _joined(one: Bigrams, other: Bigrams) -> Bigrams:
 
 
 def _looked_up(table: Bigrams, pairs: Int64[np.ndarray, " found"]) -> Int64[np.ndarray, " found"]:
-    """How often the table has each of the pairs."""
+    """Returns the table's count of each pair."""
     where = np.minimum(np.searchsorted(table.pairs, pairs), len(table.pairs) - 1)
     return np.where(table.pairs[where] == pairs, table.counts[where], 0)
 
@@ -128,5 +128,5 @@ def _looked_up(table: Bigrams, pairs: Int64[np.ndarray, " found"]) -> Int64[np.n
 def _summed(
     keys: Int64[np.ndarray, " pairs"], counts: Int64[np.ndarray, " pairs"], num_keys: int
 ) -> Float64[np.ndarray, " num_keys"]:
-    """The sum of the counts of each key; exact below 2**53."""
+    """Returns the sum of the counts of each key; exact below 2**53."""
     return np.bincount(keys, weights=counts, minlength=num_keys)

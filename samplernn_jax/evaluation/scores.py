@@ -1,4 +1,4 @@
-"""How likely audio is: bits of each sample, their means over time, and the order by them."""
+"""The likelihood of audio: bits of each sample, their means over time, and rankings by them."""
 
 import numpy as np
 from jax.sharding import Mesh
@@ -13,7 +13,7 @@ from samplernn_jax.models.types import Params, Predictions
 _SEGMENT_SAMPLES = 4096
 
 _ROWS_AT_ONCE = 8
-"""On each device; more sequences take more time and no more memory."""
+"""The samples scored at once on each device; more sequences take more time, not more memory."""
 
 
 def teacher_forced_bits(
@@ -22,18 +22,18 @@ def teacher_forced_bits(
     mesh: Mesh,
     tokens: Int[np.ndarray, "num_sequences time"],
 ) -> Float32[np.ndarray, "num_sequences time"]:
-    """Bits of each token of clips, which begin with a silent overlap and with fresh states.
+    """Returns the bits of each token of clips, which begin with a silent overlap and fresh states.
 
     Args:
-        config: of the model.
-        params: its parameters, as in training, on every device of the mesh.
+        config: the model's configuration.
+        params: the model's parameters, as in training, on every device of the mesh.
         mesh: the devices over which the sequences are spread.
         tokens: the clips.
     """
     num_sequences = len(tokens)
     num_groups = -(-num_sequences // (_ROWS_AT_ONCE * mesh.size))
     num_rows = -(-num_sequences // (num_groups * mesh.size)) * mesh.size
-    # All groups are equally large, so that one program does; the last is filled up.
+    # All groups have the same size, so that one program is enough; the last is filled up.
     numbers = np.minimum(np.arange(num_groups * num_rows), num_sequences - 1)
     groups = np.split(numbers, num_groups)
     bits = [_bits_of_group(config, params, mesh, tokens[group]) for group in groups]
@@ -43,7 +43,7 @@ def teacher_forced_bits(
 def _bits_of_group(
     config: ArchitectureConfig, params: Params, mesh: Mesh, tokens: Int[np.ndarray, "rows time"]
 ) -> Float32[np.ndarray, "rows time"]:
-    """The same for a number of clips that the devices take at once."""
+    """Returns the same for one group of clips, which the devices score at once."""
     time, top, overlap = tokens.shape[1], config.top_frame_size, config.overlap
     frames_at_once = min(-(-_SEGMENT_SAMPLES // top), -(-time // top))
     filled_up = (overlap, -time % (frames_at_once * top))
@@ -65,27 +65,27 @@ def _bits_of_targets(
 def means_over_time(
     bits: Float32[np.ndarray, "num_sequences time"], length: int
 ) -> Float32[np.ndarray, "num_sequences blocks"]:
-    """Bits per sample of each block of `length` samples, of which the last may be shorter."""
+    """Returns the bits per sample of each block of `length` samples; the last may be shorter."""
     starts = np.arange(0, bits.shape[1], length)
     lengths = np.diff(starts, append=bits.shape[1])
     return np.add.reduceat(bits, starts, axis=1) / lengths[None].astype(np.float32)
 
 
 def likeliest_first(bits_per_sample: Float[np.ndarray, " num_sequences"]) -> list[int]:
-    """The numbers of the sequences, from the fewest bits per sample to the most."""
+    """Returns the numbers of the sequences, from the fewest bits per sample to the most."""
     return [int(number) for number in np.argsort(bits_per_sample, kind="stable")]
 
 
 def without_tails(order: list[int], low: float, high: float) -> list[int]:
-    """Drops those that are least and most likely.
+    """Returns the order without the least and the most likely sequences.
 
     Goel et al. (SaShiMi, 2022) drop 0.4 and 0.05: the least likely are noise, the likeliest
     are silent or repeat themselves.
 
     Args:
-        order: from the likeliest to the least likely.
-        low: fraction of the least likely.
-        high: fraction of the likeliest.
+        order: the numbers of the sequences, from the likeliest to the least likely.
+        low: the fraction of the least likely sequences to drop.
+        high: the fraction of the likeliest sequences to drop.
 
     Raises:
         ValueError: the fractions are not in [0, 1), or leave nothing.

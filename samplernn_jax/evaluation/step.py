@@ -1,6 +1,6 @@
-"""Bits of one segment on one device among many, and the evaluation step made of them.
+"""The bits of one segment on one device among many, and the evaluation step that sums them.
 
-It runs under a mapped axis named `AXIS` and sees its device's rows only.
+The step runs under a mapped axis named `AXIS` and sees only its device's rows.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ from samplernn_jax.models.types import Carry, Params
 T = TypeVar("T")
 
 Sums = dict[str, Array]
-"""Over the unmasked targets of all devices: total_bits, num_targets, and independent_bits."""
+"""Sums over the unmasked targets of all devices: total_bits, num_targets, independent_bits."""
 
 
 class SegmentBits(NamedTuple):
-    """Bits of this device's unmasked targets in all.
+    """The total bits of this device's unmasked targets.
 
     Attributes:
-        total: of the model's predictions.
-        independent: of the top tier's independent predictions; None for a model that has none.
+        total: the bits of the model's predictions.
+        independent: the bits of the top tier's independent predictions; None for a model without.
     """
 
     total: Array
@@ -40,7 +40,7 @@ class SegmentBits(NamedTuple):
 def segment_bits(
     config: ArchitectureConfig, params: Params, carry: Carry, segment: Segment
 ) -> tuple[SegmentBits, Carry]:
-    """The bits of a segment, and the carry for the next one."""
+    """Returns the bits of a segment, and the carry for the next one."""
     tokens, mask, reset, conditions = jax.tree.map(jnp.asarray, segment)
     targets = tokens[:, config.overlap :]
     predictions = architecture(config).apply(params, tokens, carry, reset, conditions)
@@ -54,9 +54,9 @@ def segment_bits(
 def make_eval_step(
     config: ArchitectureConfig, microbatches: int = 1
 ) -> Callable[[Params, Carry, Segment], tuple[Sums, Rows]]:
-    """The per-device evaluation step, as `teacher_forcing.run` takes it.
+    """Returns the per-device evaluation step, as `teacher_forcing.run` takes it.
 
-    It works on no more rows at once than a training step with `microbatches` parts.
+    The step works on no more rows at once than a training step with `microbatches` parts.
     """
 
     def eval_step(params: Params, carry: Carry, segment: Segment) -> tuple[Sums, Rows]:
@@ -77,15 +77,15 @@ def make_eval_step(
 
 
 def parts_of_rows(num_rows: int, at_least: int) -> int:
-    """The number of equal parts: the fewest that are enough, or one for each row."""
+    """Returns the number of equal parts: the fewest that are enough, or one for each row."""
     return next(n for n in range(min(at_least, num_rows), num_rows + 1) if num_rows % n == 0)
 
 
 def split_rows(rows: T, num_parts: int) -> T:
-    """The rows with an axis of parts in front."""
+    """Returns the rows with an axis of parts in front."""
     return jax.tree.map(lambda x: jnp.asarray(x).reshape(num_parts, -1, *x.shape[1:]), rows)
 
 
 def join_rows(parts: T) -> T:
-    """The rows of all parts."""
+    """Returns the rows of all parts."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)

@@ -1,4 +1,4 @@
-"""Bits per sample of a split: every sample of every clip once, with the carry carried."""
+"""Bits per sample on a split: every sample of every clip once, with the carry passed on."""
 
 import contextlib
 import itertools
@@ -19,13 +19,13 @@ from samplernn_jax.progress import Progress
 
 
 class Evaluation(NamedTuple):
-    """The mean over all unmasked samples, and how many there were.
+    """The result of an evaluation, over all unmasked samples.
 
     Attributes:
-        bits_per_sample: of the model's predictions.
-        num_samples: unmasked targets.
+        bits_per_sample: the bits per sample of the model's predictions.
+        num_samples: the number of unmasked targets.
         mean_of_batches: the mean of the means over each batch of segments, as the original
-            averages, which depends on the batch size and the segment length.
+            averages; it depends on the batch size and the segment length.
         independent_bits: bits per sample of the top tier's independent predictions; None for a
             model that has none.
     """
@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
 
 
 def compile_eval_step(config: ExperimentConfig, mesh: Mesh) -> Step:
-    """The evaluation step on a mesh; only the carry is donated."""
+    """Returns the evaluation step on a mesh; only the carry is donated."""
     eval_step = make_eval_step(config.model, config.parallel.microbatches)
     return map_step(eval_step, mesh, config.parallel.map, donate=(1,))
 
@@ -49,13 +49,13 @@ def evaluate(
     params: Params,
     split: Split,
 ) -> Evaluation:
-    """Evaluates parameters on a split, and shows how far it is.
+    """Evaluates parameters on a split, and shows the progress.
 
     Args:
         eval_step: from `compile_eval_step`, with the same configuration and mesh.
-        config: gives the model, the batch size and the segment length.
+        config: the configuration, with the model, the batch size and the segment length.
         mesh: the devices.
-        params: on every device of the mesh.
+        params: the parameters, on every device of the mesh.
         split: the data.
     """
     data = config.data
@@ -70,7 +70,7 @@ def evaluate(
         sums_of_segments = (
             sums for sums, _ in teacher_forcing.run(eval_step, params, carry, on_device)
         )
-        # Looked at when the next is there, so that the device always has work.
+        # Read once the next segment is dispatched, so that the device always has work.
         for sums, _ in itertools.pairwise(itertools.chain(sums_of_segments, [None])):
             host_sums.append(jax.device_get(sums))
             progress.advance(int(host_sums[-1]["num_targets"]))
@@ -78,7 +78,7 @@ def evaluate(
 
 
 def _means(sums: Sequence[Mapping[str, Any]]) -> Evaluation:
-    """Over all segments, from the sums of each."""
+    """Returns the means over all segments, from the sums of each."""
     num_samples = sum(int(entry["num_targets"]) for entry in sums)
     bits = sum(float(entry["total_bits"]) for entry in sums)
     independent = None

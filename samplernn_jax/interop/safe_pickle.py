@@ -1,9 +1,9 @@
 """Reads pickled numpy arrays without running anything that the pickle names.
 
 A pickle is a program that may call any function by name. This reader knows only the names that
-numpy uses for an array. `find_class` answers them with small stand-ins instead of numpy's
-functions, and refuses every other name. The reader also knows only the instructions that a dict of
-arrays needs: only a stand-in gets a state, and only text is a key.
+numpy uses for an array. `find_class` returns small stand-ins for them instead of numpy's functions,
+and refuses every other name. The reader also knows only the instructions that a dict of arrays
+needs: only stand-ins may get a state, and only text may be a key.
 
 The public `pickle.Unpickler` would take all instructions. It has no hook for keys, so a key of
 deeply nested tuples would overflow the stack when hashed, which ends the process. Hence the reader
@@ -20,7 +20,7 @@ import numpy as np
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`: remembers a plain number type such as f4."""
+    """A stand-in for `numpy.dtype`, which remembers a plain number type such as f4."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if not isinstance(code, str) or not re.fullmatch("[fiub][1248]", code):
@@ -38,7 +38,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for an array until its content has been read."""
+    """A stand-in for an array until its content has been read."""
 
     array: np.ndarray
 
@@ -154,7 +154,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Loads a pickled dict of arrays, written by Python 2 or 3.
 
     Raises:
-        ValueError: the file is no such pickle, or names anything but arrays.
+        ValueError: the file is not such a pickle, or names anything but arrays.
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:

@@ -1,8 +1,8 @@
 """The original's checkpoints (Theano; github.com/soroushmehr/sampleRNN_ICLR2017).
 
 Its four models save a pickled dict, parameter name -> array: three_tier.py, two_tier.py,
-one_tier.py and wavent.py. What a parameter is called says what the model is; the configuration is
-read off names and shapes. Only what the quantization was cannot be seen.
+one_tier.py and wavent.py. The configuration is read from the names and shapes of the parameters;
+only the quantization is not recorded.
 """
 
 import re
@@ -21,10 +21,10 @@ from samplernn_jax.models.types import Params
 Arrays = Mapping[str, np.ndarray]
 
 ReadArray = Callable[[str, int], np.ndarray]
-"""Gives a parameter by the original's name and its number of dimensions, or raises ValueError."""
+"""Returns a parameter by its name in the original and number of dimensions; raises ValueError."""
 
 FindArray = Callable[[tuple[str, ...], int], np.ndarray]
-"""Gives the array for a path of our parameters and its number of dimensions."""
+"""Returns the array for a path of our parameters and its number of dimensions."""
 
 _LEVELS = ("SampleLevel", "FrameLevel", "BigFrameLevel")  # tiers 1, 2 and 3
 _LINEAR = {
@@ -50,20 +50,20 @@ def load(
     """Reads a checkpoint of the original.
 
     Args:
-        path_or_mapping: the pickle that the original saved, or what it holds: name -> array.
-        q_type: the --q_type that the model was trained with; the checkpoint does not tell.
+        path_or_mapping: the pickle that the original saved, or its content: name -> array.
+        q_type: the --q_type that the model was trained with, which the checkpoint does not record.
         independent_preds: keep the second output of the top tier, which every checkpoint of
             three_tier.py has and which its training leaves as it was initialized.
-        learn_h0: the --learn_h0 that the model was trained with, and is to be trained further
-            with. None takes it from the initial states: they were trained if any is not zero.
+        learn_h0: the --learn_h0 of the model's training so far, and of further training. None
+            infers it from the initial states: they were trained if any is not zero.
 
     Returns:
         The configuration and the parameters: a `ModelConfig` for `SampleRNN`, or a
         `WaveNetConfig` for `WaveNet`.
 
     Raises:
-        ValueError: it is no such checkpoint: parameters are missing, unknown or of the wrong
-            shape, or the file is no pickle of arrays alone.
+        ValueError: the file is not such a checkpoint: parameters are missing, unknown or of the
+            wrong shape, or it is not a pickle of arrays alone.
         OSError: the file cannot be read.
     """
     if isinstance(path_or_mapping, Mapping):
@@ -115,7 +115,7 @@ def _load(
 
 
 def _wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> tuple[ArchitectureConfig, FindArray]:
-    """The configuration of a WaveNet, and where its parameters are."""
+    """Returns the configuration of a WaveNet, and a function that finds its parameters."""
     config = _infer_wavenet(arrays, read, q_type)
     return config, lambda path, ndim: _wavenet_array(path, read)
 
@@ -123,7 +123,7 @@ def _wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> tuple[Architecture
 def _samplernn(
     arrays: Arrays, read: ReadArray, q_type: str, independent_preds: bool, learn_h0: bool | None
 ) -> tuple[ArchitectureConfig, FindArray]:
-    """The configuration of a SampleRNN, and where its parameters are."""
+    """Returns the configuration of a SampleRNN, and a function that finds its parameters."""
     levels = [level for level in _LEVELS if f"{level}.h0" in arrays]
     if not levels:
         raise ValueError("it has neither an h0 nor a block_1.parametrized_weights")
@@ -177,7 +177,7 @@ def _infer_wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> WaveNetConfi
 def _samplernn_array(
     config: ModelConfig, path: tuple[str, ...], ndim: int, read: ReadArray
 ) -> np.ndarray:
-    """The array at a path of our parameters: the original's, under another name."""
+    """Returns the original's array for a path of our parameters."""
     tier, *middle, leaf = path
     level = _LEVELS[int(tier.removeprefix("tier_")) - 1]
     rnn = config.rnn_type.upper()
@@ -198,7 +198,7 @@ def _samplernn_array(
 
 
 def _wavenet_array(path: tuple[str, ...], read: ReadArray) -> np.ndarray:
-    """The array at a path of our parameters.
+    """Returns the array for a path of our parameters.
 
     The original has filters [outputs, inputs, width, 1], in which the outputs of a pair (gate and
     value, residual and skip) alternate; here they are matrices with the pairs side by side.
@@ -223,7 +223,7 @@ def _wavenet_array(path: tuple[str, ...], read: ReadArray) -> np.ndarray:
 
 
 def _as_matrix(filters: np.ndarray) -> np.ndarray:
-    """[outputs, inputs, width, 1] -> [width * inputs, outputs]."""
+    """Returns filters [outputs, inputs, width, 1] as a matrix [width * inputs, outputs]."""
     return filters.transpose(3, 2, 1, 0).reshape(-1, filters.shape[0])
 
 

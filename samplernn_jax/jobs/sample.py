@@ -28,9 +28,6 @@ from samplernn_jax.sampling.schedules import Setting, read_schedules
 from samplernn_jax.sampling.stream import Stream
 from samplernn_jax.storage import checksum, make_folder, write_json
 
-_BLOCK_S = 0.25
-"""Length in seconds of the blocks in which files are generated."""
-
 _OF_NO_CONSEQUENCE = {
     *("workdir", "output", "pictures"),
     *(field.name for field in fields(ProcessOptions)),
@@ -82,13 +79,13 @@ def write_files(options: SampleOptions, tell: Callable[[str], None]) -> Written:
     """
     if options.output is None:
         raise ValueError("output: must be given")
-    if jax.process_count() > 1 and (options.rank or options.reject is not None):
+    if jax.process_count() > 1 and (options.rank or options.reject):
         raise ValueError("rank, reject: need a single process, as each knows only its sequences")
     generator = Generator.from_workdir(options.workdir, options.step)
     rate = generator.sample_rate_hz
     num_samples = generator.num_samples("duration_s", options.file_duration_s)
     output.check_num_files(options.sequences, jax.process_count())
-    stream = _begun(generator, options, max(_BLOCK_S, 1 / rate), tell)
+    stream = _begun(generator, options, generator.block_s, tell)
     low, high = options.reject or (0.0, 0.0)
     scores.without_tails([*range(len(stream.numbers))], low, high)
     before = max((len(heard) for heard in stream.prompts), default=0) if options.keep_prompt else 0
@@ -104,17 +101,26 @@ def write_files(options: SampleOptions, tell: Callable[[str], None]) -> Written:
     )
     tell(f"Generating {size}.")
     began, request = time.monotonic(), Request()
-    with noticed(request):
-        with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch:
-            sequences = _generate(stream, options, Path(scratch), num_samples, request)
-            elapsed_s = time.monotonic() - began
-            paths = _keep(sequences, options, plan, folder)
-        for path in paths if options.pictures else ():
-            if request.exit_code == 0:
-                output.draw(path)
+    with (
+        noticed(request),
+        tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as scratch,
+    ):
+        sequences = _generate(stream, options, Path(scratch), num_samples, request)
+        elapsed_s = time.monotonic() - began
+        paths = _keep(sequences, options, plan, folder)
     return Written(
         *(tuple(paths), len(sequences), num_samples / rate, elapsed_s, request.exit_code)
     )
+
+
+def draw(written: Written) -> int:
+    """Draws the spectrogram of each file beside it, until a signal comes; returns its exit code."""
+    request = Request()
+    with noticed(request):
+        for path in written.paths:
+            if request.exit_code == 0:
+                output.draw(path)
+    return request.exit_code
 
 
 def begin_stream(options: SampleOptions, tell: Callable[[str], None]) -> Stream:
@@ -152,7 +158,8 @@ def play(options: SampleOptions, stream: Stream, pipe: io.BufferedIOBase) -> Pla
         pipe: receives the audio.
 
     Raises:
-        ValueError: the stream has more sequences than a WAV file can have channels.
+        ValueError: the stream has more sequences than a WAV file can have channels, or the state
+            cannot be saved.
         OSError: the output accepts no more; the state is saved.
     """
     num_samples = None
@@ -174,8 +181,14 @@ def play(options: SampleOptions, stream: Stream, pipe: io.BufferedIOBase) -> Pla
 
 
 def _save(stream: Stream, options: SampleOptions) -> None:
-    if options.save_state is not None:
+    if options.save_state is None:
+        return
+    try:
         stream.save(options.save_state)
+    except OSError as error:
+        raise ValueError(
+            f"save_state={options.save_state}: cannot be written ({error.strerror})"
+        ) from error
 
 
 def _begun(

@@ -1,1 +1,1 @@
-"""The networks: one room for each architecture, and what they share."""
+"""The networks: one room for each architecture, and the code that they share."""

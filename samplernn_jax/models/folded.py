@@ -1,4 +1,4 @@
-"""What folded models consist of: matrices for a batch that lies in columns, [features, batch].
+"""The parts of folded models: matrices for a batch that lies in columns, [features, batch].
 
 On CPUs, W @ x with x [inputs, batch] is what XLA multiplies fastest for few sequences and for many.
 """
@@ -16,31 +16,31 @@ from samplernn_jax.models.types import Choose, Params
 T = TypeVar("T")
 
 Matrix = Any
-"""A numpy array as `fold` makes it, or the same on a device."""
+"""A numpy array from `fold`, or the same array on a device."""
 
 
 class FoldedLinear(NamedTuple):
-    """W @ x + b."""
+    """The linear map W @ x + b."""
 
     kernel: Matrix  # [outputs, inputs]
     bias: Matrix  # [outputs, 1]
 
 
 def fold_in_float64(params: Params, fold: Callable[[Params], T]) -> T:
-    """What `fold` makes of the parameters in float64, rounded once to the parameters' own type."""
+    """Folds parameters in float64, and rounds the result once to their own type."""
     dtype = jax.tree.leaves(params)[0].dtype
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), jax.device_get(params))
     return jax.tree.map(lambda x: np.ascontiguousarray(x, dtype), fold(exact))
 
 
 def fold_linear(params: Params) -> FoldedLinear:
-    """Of a `Linear`; a bias that it lacks is 0."""
+    """Returns a folded `Linear`; its bias is 0 if the `Linear` has none."""
     kernel = fold_kernel(params)
     return FoldedLinear(kernel, params.get("bias", np.zeros(len(kernel)))[:, None])
 
 
 def fold_kernel(params: Params) -> np.ndarray:
-    """The matrix [outputs, inputs], with weight normalization applied (see `normalize_weight`)."""
+    """Returns a matrix [outputs, inputs] with weight normalization applied."""
     kernel = params["kernel"].T
     if "scale" not in params:
         return kernel
@@ -48,7 +48,7 @@ def fold_kernel(params: Params) -> np.ndarray:
 
 
 def after_each(after: FoldedLinear, linear: FoldedLinear) -> FoldedLinear:
-    """`after` applied to each of the vectors that `linear` makes, which lie one above the other."""
+    """Returns `after` applied to each vector that `linear` makes; they are stacked vertically."""
     size = after.kernel.shape[1]
     kernel = after.kernel @ linear.kernel.reshape(-1, size, linear.kernel.shape[1])
     bias = after.kernel @ linear.bias.reshape(-1, size, 1) + after.bias
@@ -63,7 +63,7 @@ def linear(weights: FoldedLinear, x: Float[Array, "inputs batch"]) -> Float[Arra
 def head(
     layers: tuple[FoldedLinear, ...], x: Float[Array, "dim batch"]
 ) -> Float[Array, "batch q_levels"]:
-    """The logits, with rectifiers between the layers."""
+    """Returns the logits; there are rectifiers between the layers."""
     for layer in layers[:-1]:
         x = jax.nn.relu(linear(layer, x))
     # The barrier keeps XLA from transposing the factors instead of the product, for which its CPU
@@ -74,10 +74,10 @@ def head(
 def choose_sample(
     logits: Float[Array, "batch q_levels"], inputs: Any, choose: Choose
 ) -> tuple[Int[Array, "1 batch"], Any]:
-    """The tokens of one sample, and what `choose` keeps of it, [1, batch, ...].
+    """Returns the tokens of one sample, and the values that `choose` keeps, [1, batch, ...].
 
     Args:
-        logits: of the sample.
+        logits: the logits of the sample.
         inputs: a pytree of [1, batch].
         choose: picks the tokens.
     """
@@ -86,13 +86,13 @@ def choose_sample(
 
 
 def columns(x: Array) -> Array:
-    """[batch, ...] -> [..., batch], in memory.
+    """Moves the batch to the end, in memory: [batch, ...] -> [..., batch].
 
-    Else XLA, where it unrolls a loop of one step, transposes matrices instead; see `head`.
+    Without that XLA, where it unrolls a loop of one step, transposes matrices instead; see `head`.
     """
     return jax.lax.optimization_barrier(jnp.moveaxis(x, 0, -1))
 
 
 def num_bytes(folded: Any) -> float:
-    """Bytes of a folded model, or of a part of one."""
+    """Returns the bytes of a folded model, or of a part of one."""
     return float(sum(leaf.nbytes for leaf in jax.tree.leaves(folded)))

@@ -1,4 +1,4 @@
-"""What the rest of the program knows of a model: the protocol that every architecture fulfils.
+"""The protocol that every architecture fulfils: all that the rest of the program knows of models.
 
 A new architecture is a room beside `samplernn` and `wavenet`, a line in `ArchitectureConfig` and a
 line in `_ARCHITECTURES`.
@@ -30,19 +30,19 @@ ArchitectureConfig = ModelConfig | WaveNetConfig
 
 @runtime_checkable
 class Architecture(Protocol):
-    """A model's functions, bound to its configuration."""
+    """The functions of a model, bound to its configuration."""
 
     @property
     def has_states(self) -> bool:
-        """Whether it carries RNN states; without them it knows nothing but its overlap."""
+        """Whether the model carries RNN states; without them it sees only its overlap."""
         ...
 
     def init(self, key: Array) -> Params:
-        """Fresh parameters."""
+        """Returns fresh parameters."""
         ...
 
     def initial_carry(self, params: Params, batch_size: int) -> Carry:
-        """The carry in front of a clip."""
+        """Returns the carry before a clip."""
         ...
 
     def apply(
@@ -53,32 +53,32 @@ class Architecture(Protocol):
         reset: Bool[Array, " batch"] | Bool[Array, "batch frames"] | None = None,
         conditions: Conditions = (),
     ) -> Predictions:
-        """Predicts every token of a segment from all before it.
+        """Predicts every target of a segment from all tokens before it.
 
         Args:
             params: the parameters.
-            tokens: int32. The first `config.overlap` are context, the rest are targets.
-            carry: of the segment before; None for the one in front of a clip.
-            reset: rows that start a new clip, or for each row the frames of the top tier at which
-                one starts; None continues every row.
-            conditions: what each row is conditioned on.
+            tokens: int32 tokens. The first `config.overlap` are context, the rest are targets.
+            carry: the carry after the segment before; None for the carry before a clip.
+            reset: the rows that start a new clip, or for each row the frames of the top tier at
+                which one starts; None continues every row.
+            conditions: the conditioning of each row.
         """
         ...
 
     def fold(self, params: Params) -> Any:
-        """The equivalent model for decoding: a pytree of numpy arrays."""
+        """Returns the equivalent model for decoding, a pytree of numpy arrays."""
         ...
 
     def decode_carry(self, params: Params, context: Int[Array, "batch overlap"]) -> Any:
-        """What decoding carries behind the overlap with which a clip begins, [batch, ...]."""
+        """Returns the carry for decoding after the overlap of a clip, [batch, ...]."""
         ...
 
     def to_memory(self, carry: Any) -> Memory:
-        """The carry of decoding, as `decode_frame` has it."""
+        """Returns the carry for decoding in the form that `decode_frame` uses."""
         ...
 
     def to_carry(self, memory: Memory, num_frames: int) -> Any:
-        """The reverse of `to_memory`, after `num_frames` frames of the top tier."""
+        """Reverses `to_memory`, after `num_frames` frames of the top tier."""
         ...
 
     def decode_frame(
@@ -87,13 +87,14 @@ class Architecture(Protocol):
         """Generates the samples of one frame of the top tier.
 
         Args:
-            folded: the model, from `fold`.
-            memory: after the frame before.
-            frame: what else it is given.
+            folded: the folded model, from `fold`.
+            memory: the memory after the frame before.
+            frame: the other inputs of the frame.
             choose: picks the tokens.
 
         Returns:
-            The memory after it, the tokens, and what `choose` kept, [size, batch, ...].
+            The memory after the frame, the tokens, and the values that `choose` kept, [size,
+            batch, ...].
         """
         ...
 
@@ -104,15 +105,15 @@ class Architecture(Protocol):
 
     @property
     def state_size(self) -> int:
-        """The numbers in a sequence's state while it is sampled."""
+        """The number of values in a sequence's state while it is sampled."""
         ...
 
     def bytes_per_sample(self, folded: Any) -> float:
-        """Bytes of weights that decoding reads for one sample of each sequence, without caches."""
+        """Returns the bytes of weights that decoding one sample reads, disregarding caches."""
         ...
 
     def flop_per_sample(self, batch_size: int, seq_len: int) -> float:
-        """FLOP of the matrix products of a training step, per target of its segments."""
+        """Returns the FLOP of a training step's matrix products, per target of its segments."""
         ...
 
 
@@ -123,17 +124,17 @@ _ARCHITECTURES: dict[type, Callable[[Any], Architecture]] = {
 
 
 def architecture(config: ArchitectureConfig) -> Architecture:
-    """The model of a configuration."""
+    """Returns the functions of the model with this configuration."""
     return _ARCHITECTURES[type(config)](config)
 
 
 def init_params(config: ArchitectureConfig, key: Array) -> Params:
-    """Fresh parameters."""
+    """Returns fresh parameters."""
     return architecture(config).init(key)
 
 
 def abstract_params(config: ArchitectureConfig) -> Params:
-    """The shapes and types of the parameters, without computing them."""
+    """Returns the shapes and types of the parameters, without computing them."""
     return jax.tree.map(lambda shape: shape, _abstract_params(config))
 
 
@@ -143,5 +144,5 @@ def _abstract_params(config: ArchitectureConfig) -> Params:
 
 
 def initial_carry(config: ArchitectureConfig, params: Params, batch_size: int) -> Carry:
-    """The carry in front of a clip."""
+    """Returns the carry before a clip."""
     return architecture(config).initial_carry(params, batch_size)

@@ -1,4 +1,4 @@
-"""Weight-normed linear maps, of which the tier stack consists beside its RNNs."""
+"""Weight-normed linear maps, which make up the tier stack together with its RNNs."""
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ _lecun_init = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
 
 
 def default_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
-    """LeCun uniform, or orthogonal for a square matrix: the original's initialization None."""
+    """Draws LeCun uniform, orthogonal for a square matrix: the original's initialization None."""
     if shape[0] == shape[1]:
         return orthogonal_init()(key, shape, dtype)
     return _lecun_init(key, shape, dtype)
@@ -24,7 +24,7 @@ def default_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.floa
 def normalize_weight(
     kernel: Float[Array, "inputs outputs"], scale: Float[Array, " outputs"]
 ) -> Float[Array, "inputs outputs"]:
-    """Weight normalization, g * v / |v| for each output column, without epsilon."""
+    """Applies weight normalization, g * v / |v| for each output column, without epsilon."""
     norm = jnp.linalg.norm(kernel, axis=0)
     return kernel * (scale / norm)[None, :]
 
@@ -47,7 +47,7 @@ def _weight_param(
 def matmul(
     x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"], products: Products
 ) -> Float[Array, "*batch outputs"]:
-    """X @ kernel, with factors as `products` says and a result like x, gradients as well."""
+    """Multiplies x @ kernel, with factors as `products` says; results and gradients are like x."""
     if products.dtype == "bfloat16":
         return _bfloat16_matmul(x, kernel)
     return jnp.dot(x, kernel, precision=products.precision)
@@ -55,7 +55,7 @@ def matmul(
 
 @jax.custom_vjp
 def _bfloat16_matmul(x: Array, kernel: Array) -> Array:
-    """Rounds the factors and nothing else.
+    """Rounds the factors of a product and nothing else.
 
     The gradient that JAX derives rounds its results to the type of the factors.
     """
@@ -63,15 +63,15 @@ def _bfloat16_matmul(x: Array, kernel: Array) -> Array:
 
 
 def _bfloat16_dot(x: Array, y: Array, dtype: jnp.dtype) -> Array:
-    """The product of the rounded factors, as `dtype`."""
+    """Returns the product of the rounded factors, as `dtype`."""
 
     def multiply(x: Array, y: Array) -> Array:
         x, y = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
         return jnp.dot(x, y, preferred_element_type=dtype)
 
     def multiply_on_cpu(x: Array, y: Array) -> Array:
-        # XLA on CPUs has no such product of every shape. That of numbers which bfloat16 can
-        # say is the same.
+        # XLA on CPUs does not have this product for every shape. The float32 product of numbers
+        # that bfloat16 can hold is the same.
         x, y = (jax.lax.reduce_precision(factor.astype(dtype), 8, 7) for factor in (x, y))
         return jnp.dot(x, y)
 

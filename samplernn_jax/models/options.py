@@ -1,4 +1,4 @@
-"""What the configurations of all architectures have in common."""
+"""Rules and options that the configurations of all architectures share."""
 
 import dataclasses
 from typing import Any
@@ -14,11 +14,11 @@ MAX_LAYERS = 200
 
 @dataclasses.dataclass(frozen=True)
 class Products:
-    """How a model multiplies matrices.
+    """The precision of a model's matrix products.
 
     Attributes:
-        dtype: of the factors, "float32" or "bfloat16"; results are float32 in any case.
-        precision: of float32 factors, "highest" or "default".
+        dtype: the type of the factors, "float32" or "bfloat16"; results are float32 in any case.
+        precision: the precision of float32 factors, "highest" or "default".
     """
 
     dtype: str = "float32"
@@ -43,8 +43,8 @@ def check_num_layers(field: str, num_layers: int) -> None:
     """Raises ValueError for more layers than can be compiled in reasonable time.
 
     Args:
-        field: the field that makes them, with its value.
-        num_layers: in all tiers or blocks.
+        field: the field that sets the number, with its value.
+        num_layers: the number of layers in all tiers or blocks.
     """
     require(
         num_layers <= MAX_LAYERS,

@@ -1,7 +1,6 @@
-"""A model run over given tokens, segment after segment, with the carry carried.
+"""Teacher forcing: a model run over given tokens, segment after segment, with the carry passed on.
 
-Evaluation, scores and prompts all go through `run`. They differ in what the step makes of the
-predictions.
+Evaluation, scores and prompts all use `run`. They differ in what the step keeps of the predictions.
 """
 
 import functools
@@ -22,8 +21,8 @@ class Inputs(NamedTuple):
 
     Attributes:
         tokens: the overlap, then the targets.
-        reset: which rows start a new clip at which frame of the top tier; None for none.
-        conditions: what each row is conditioned on.
+        reset: the rows and frames of the top tier where a new clip starts; None for none.
+        conditions: the conditioning of each row.
     """
 
     tokens: Any
@@ -32,11 +31,11 @@ class Inputs(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a step gives for each row.
+    """A step's output for each row.
 
     Attributes:
-        carry: for the next segment, whose step takes over its memory.
-        kept: what is made of the predictions, a pytree of [batch, ...].
+        carry: the carry for the next segment, whose step takes over its memory.
+        kept: the values kept of the predictions, a pytree of [batch, ...].
     """
 
     carry: Carry
@@ -46,13 +45,13 @@ class Rows(NamedTuple):
 def run(
     step: Step, params: Params, carry: Carry, segments: Iterable[Any]
 ) -> Iterator[tuple[Any, Rows]]:
-    """What the step gives for each segment: the same on all devices, and by rows.
+    """Yields the step's output for each segment: the part equal on all devices, and that by rows.
 
     Args:
         step: (params, carry, segment) -> (the same on all devices, `Rows`).
-        params: on every device.
-        carry: in front of the first segment, spread over the devices.
-        segments: spread over the devices, as the step takes them.
+        params: the parameters, on every device.
+        carry: the carry before the first segment, spread over the devices.
+        segments: the segments, spread over the devices, as the step takes them.
     """
     for segment in segments:
         of_all, rows = step(params, carry, segment)
@@ -61,13 +60,13 @@ def run(
 
 
 def spread_carry(config: ArchitectureConfig, params: Params, mesh: Mesh, num_rows: int) -> Carry:
-    """The carry in front of clips, spread over the devices.
+    """Returns the carry before clips, spread over the devices.
 
     Args:
-        config: of the model.
-        params: on every device of the mesh.
+        config: the model's configuration.
+        params: the parameters, on every device of the mesh.
         mesh: the devices.
-        num_rows: of this process.
+        num_rows: the number of rows of this process.
     """
     return shard_rows(mesh, initial_carry(config, local_copy(params), num_rows))
 
@@ -79,14 +78,14 @@ def segments_of(
     reset: Bool[np.ndarray, "rows frames"] | None,
     frames_at_once: int,
 ) -> Iterator[Inputs]:
-    """Tokens in equal segments, each spread over the devices when it is needed.
+    """Yields tokens in segments of equal length, each spread over the devices when it is needed.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         mesh: the devices.
         tokens: the overlap, and targets that fill whole segments.
-        reset: frames of the top tier that start a new clip; None for none.
-        frames_at_once: frames of the top tier in a segment.
+        reset: the frames of the top tier that start a new clip; None for none.
+        frames_at_once: the number of frames of the top tier in a segment.
     """
     overlap, size = config.overlap, frames_at_once * config.top_frame_size
     for number in range((tokens.shape[1] - overlap) // size):
@@ -96,12 +95,12 @@ def segments_of(
 
 
 Keep = Callable[[Predictions, Inputs], Any]
-"""What to keep of the predictions for each row."""
+"""Chooses the values to keep of the predictions for each row."""
 
 
 @functools.cache
 def forcing_step(config: ArchitectureConfig, mesh: Mesh, keep: Keep) -> Step:
-    """The step (params, carry, `Inputs`) -> ((), `Rows`) on a mesh; the carry is donated."""
+    """Returns the step (params, carry, `Inputs`) -> ((), `Rows`) on a mesh; donates the carry."""
     model = architecture(config)
 
     def step(params: Params, carry: Carry, inputs: Inputs) -> tuple[tuple, Rows]:

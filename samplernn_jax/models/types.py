@@ -1,4 +1,4 @@
-"""What every architecture takes and gives."""
+"""The inputs and outputs of every architecture."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,28 +9,28 @@ Params = dict[str, Any]
 """A model's parameters, as in training."""
 
 Carry = dict[str, Array]
-"""The states that go from a segment to the next, [batch, ...] by name; {} without states."""
+"""The states passed from a segment to the next, [batch, ...] by name; {} without states."""
 
 Conditions = Any
-"""What each row is conditioned on: a pytree of arrays [batch, ...]. () for nothing.
+"""The conditioning of each row: a pytree of arrays [batch, ...]; () for none.
 
 No model reads any yet.
 """
 
 Memory = Any
-"""What goes from a frame to the next while tokens are decoded; the batch is the last axis."""
+"""The state passed from a frame to the next while tokens are decoded; the batch comes last."""
 
 Choose = Callable[[Array, Any], tuple[Array, Any]]
 """(logits [batch, q_levels], inputs of the sample) -> (tokens [batch], anything to keep)."""
 
 
 class Predictions(NamedTuple):
-    """What a model gives for a segment.
+    """A model's output for a segment.
 
     Attributes:
-        logits: of each target.
-        carry: for the next segment.
-        independent: logits of each target that do not depend on the other targets of its frame;
+        logits: the logits of each target.
+        carry: the carry for the next segment.
+        independent: the logits of each target, independent of the other targets of its frame;
             None for a model without `independent_preds`.
     """
 
@@ -40,13 +40,13 @@ class Predictions(NamedTuple):
 
 
 class FrameInputs(NamedTuple):
-    """What the decoding of one frame of the top tier is given beside the memory.
+    """The inputs for decoding one frame of the top tier, beside the memory.
 
     Attributes:
         window: int32 [top_frame_size, batch], the latest tokens.
-        number: of the frame in its block.
-        conditions: what each row is conditioned on.
-        inputs: of each sample, for `Choose`: a pytree of [top_frame_size, batch].
+        number: the number of the frame in its block.
+        conditions: the conditioning of each row.
+        inputs: the inputs of `Choose` for each sample, a pytree of [top_frame_size, batch].
     """
 
     window: Array

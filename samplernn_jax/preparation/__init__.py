@@ -1,1 +1,1 @@
-"""From a folder of recordings to a dataset."""
+"""Preparation: from recordings to a dataset."""

@@ -50,9 +50,9 @@ def build_dataset(
 
     Args:
         found: the recordings.
-        output: folder of the dataset. If it holds the same dataset already, nothing is done.
-        settings: of the dataset.
-        workers: number of recordings decoded at once; 0 for one per core.
+        output: the folder of the dataset. If it holds the same dataset already, nothing is done.
+        settings: the settings of the dataset.
+        workers: the number of recordings decoded at once; 0 for one per core.
         on_progress: called whenever a part of the work is done.
 
     Returns:
@@ -88,7 +88,7 @@ def build_dataset(
 def _description(
     found: Found, settings: BuildSettings, digest: str, content: dict[str, Any]
 ) -> dict[str, Any]:
-    """The content of dataset.json."""
+    """Returns the content of dataset.json."""
     return {
         "version": FORMAT_VERSION,
         "sample_rate_hz": settings.sample_rate_hz,
@@ -107,7 +107,7 @@ def _clear(work: Path) -> None:
 
 @contextlib.contextmanager
 def _cleared_on_mistakes(work: Path, output: Path) -> Iterator[None]:
-    """Clears the hidden folder where going on is of no use, and says so where it is."""
+    """Clears the hidden folder on mistakes; keeps it, with advice, where going on is of use."""
     try:
         yield
     except ValueError:
@@ -125,7 +125,7 @@ def _cleared_on_mistakes(work: Path, output: Path) -> Iterator[None]:
 def _write_content(
     found: Found, work: Path, settings: BuildSettings, workers: int, on_progress: OnProgress
 ) -> dict[str, Any]:
-    """Writes all files but dataset.json, and returns its part about the content."""
+    """Writes all files but dataset.json, and returns its part that describes the content."""
     folder = work / "dataset"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -155,7 +155,7 @@ def _write_content(
 
 
 def _example(rejected: Sequence[Rejected]) -> str:
-    """The end of a message, where recordings were passed over."""
+    """Returns the end of a message if recordings were passed over."""
     if not rejected:
         return ""
     name, reason = rejected[0]

@@ -1,4 +1,4 @@
-"""Clips: the parts of recordings that are not silent, cut to length."""
+"""Clips: the parts of recordings that sound, cut to length."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from samplernn_jax.units import amplitude
 
 
 class Clip(NamedTuple):
-    """Samples [start, stop) of a recording, which is named by its number."""
+    """Samples [start, stop) of a recording, which is given by its number."""
 
     recording: int
     start: int
@@ -20,13 +20,13 @@ class Clip(NamedTuple):
 
 
 class CutRecordings(NamedTuple):
-    """Recordings that are cut into clips.
+    """Recordings and the clips cut from them.
 
     Attributes:
-        recordings: those that have a clip.
-        clips: of each of these, in order.
-        rejected: recordings without a clip, and why.
-        num_sounding: samples of `recordings` that are not silence left out.
+        recordings: the recordings that have a clip.
+        clips: the clips of each of these recordings, in order.
+        rejected: the recordings without a clip, and the reasons.
+        num_sounding: the number of samples of `recordings` without the silence left out.
     """
 
     recordings: Sequence[Leveled]
@@ -35,7 +35,7 @@ class CutRecordings(NamedTuple):
     num_sounding: int
 
     def audio_facts(self, settings: BuildSettings) -> dict[str, float]:
-        """Seconds that were read, that are silence, and that are too short; share of clipping.
+        """Returns the seconds read, of silence and of short clips, and the share of clipping.
 
         The share is that of the recordings themselves, before the gain.
         """
@@ -58,7 +58,7 @@ def cut_recordings(
 
     Args:
         candidates: the recordings; those that give no clip are rejected.
-        settings: of the dataset.
+        settings: the settings of the dataset.
         on_progress: called after each recording.
     """
     recordings: list[Leveled] = []
@@ -80,7 +80,7 @@ def cut_recordings(
 
 
 def _sounding_parts(recording: Leveled, settings: BuildSettings) -> list[tuple[int, int]]:
-    """The parts of a recording that are kept, as [start, stop) in samples."""
+    """Returns the parts of a recording that are kept, as [start, stop) in samples."""
     num_samples = recording.staged.num_samples
     if not settings.drop_silence:
         return [(0, num_samples)]
@@ -95,7 +95,7 @@ def _sounding_parts(recording: Leveled, settings: BuildSettings) -> list[tuple[i
 def cut(
     recording: int, parts: Sequence[tuple[int, int]], settings: BuildSettings
 ) -> Iterator[Clip]:
-    """The clips of a recording's parts; the last clip of a part may be shorter."""
+    """Returns the clips of a recording's parts; the last clip of a part may be shorter."""
     hop = settings.clip_len - settings.samples(settings.clip_overlap_s)
     shortest = max(1, settings.samples(settings.min_clip_s))
     for start, stop in parts:
@@ -108,7 +108,7 @@ def cut(
 
 
 def _num_covered(clips: Sequence[Clip]) -> int:
-    """Samples of a recording that are in a clip, counted once where clips overlap."""
+    """Returns the number of samples that are in a clip, counted once where clips overlap."""
     total = end = 0
     for clip in clips:
         total += clip.stop - max(clip.start, end)

@@ -1,4 +1,4 @@
-"""A dataset in words and pictures: its recordings, its audio, and its problems."""
+"""Descriptions of a dataset in words and pictures: its recordings, audio and problems."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from samplernn_jax import plots
 from samplernn_jax.audio import from_pcm16
 from samplernn_jax.data.dataset import SPLITS, Dataset, PcmSplit
 from samplernn_jax.preparation.facts import Facts
-from samplernn_jax.units import DB_PER_BIT, decibels, describe_duration
+from samplernn_jax.units import DB_PER_BIT, clock_time, decibels
 
 _MAX_LISTED = 20
 _MAX_NAMED = 20
@@ -21,7 +21,7 @@ _PICTURED_CLIPS = 3
 
 
 def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """A dataset in words.
+    """Returns a summary of a dataset.
 
     Args:
         info: the content of dataset.json.
@@ -40,12 +40,12 @@ def table(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
 def _splits(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]:
     rate = info["sample_rate_hz"]
     how = {"recording": "whole recordings", "clip": "single clips", "given": "as given"}
-    yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>14}"
+    yield f"{'split':8}{'recordings':>12}{'clips':>10}{'time':>12}"
     for name in SPLITS:
         split = info["splits"][name]
         seconds = split["num_samples"] / rate
         yield (
-            f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{describe_duration(seconds):>14}"
+            f"{name:8}{split['num_recordings']:>12,}{split['num_clips']:>10,}{clock_time(seconds):>12}"
         )
     yield f"Held out: {how[info['split_by']]}."
     for split in SPLITS[1:]:
@@ -72,11 +72,8 @@ def _content(info: dict[str, Any], recordings: Sequence[Facts]) -> Iterator[str]
         f"clipped          {audio['clipped']:.4%} in the recordings, {audio['over']:.4%} of the "
         "samples here"
     )
-    read, silence, short = (
-        describe_duration(audio[name]) for name in ("read_s", "silence_s", "short_s")
-    )
-    yield f"silence left out {silence} of {read}"
-    yield f"short clips      {short} left out"
+    yield f"silence left out {clock_time(audio['silence_s'])} of {clock_time(audio['read_s'])}"
+    yield f"short clips      {audio['short_s']:.1f} s left out"
     yield (
         f"recordings       {info['num_recordings']:,} went in, {len(info['rejected']):,} were "
         f"passed over, {len(info['damaged']):,} end early; {info['num_ignored']:,} other files"
@@ -101,7 +98,7 @@ def _warnings(info: dict[str, Any]) -> Iterator[str]:
 
 
 def histogram(info: dict[str, Any]) -> str:
-    """The share of samples by amplitude, in steps of 6 dB below full scale."""
+    """Returns the share of samples by amplitude, in steps of 6 dB below full scale."""
     counts = np.array(info["audio"]["bands"])
     lines = ["amplitude   share of the samples"]
     for band in reversed(range(len(counts))):
@@ -114,11 +111,11 @@ def histogram(info: dict[str, Any]) -> str:
 
 
 def loudness(info: dict[str, Any], recordings: Sequence[Facts]) -> str:
-    """The level of each recording after the gain; those that stand out are marked.
+    """Returns the level of each recording after the gain, with marks where one stands out.
 
-    A recording stands out if it was turned down alone, or if it differs from the median of all by
-    6 dB or more, and by three times the usual difference (the median one, scaled to a standard
-    deviation). Of more than 200 recordings, only these are listed; recordings.jsonl has all.
+    A recording stands out if it was turned down separately, or if it differs from the median of all
+    by 6 dB or more, and by three times the usual difference (the median one, scaled to a standard
+    deviation). If there are more than 200 recordings, only these are listed.
 
     Args:
         info: the content of dataset.json.
@@ -163,4 +160,4 @@ def picture(path: Path, dataset: Dataset) -> None:
 
 
 def _shown(amplitude: float) -> str:
-    return f"{round(decibels(amplitude), 1) + 0.0:.1f} dB"  # no minus before 0
+    return f"{round(decibels(amplitude), 1) + 0.0:.1f} dB"  # no minus sign before 0

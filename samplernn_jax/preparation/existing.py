@@ -1,4 +1,4 @@
-"""Whether a dataset that is already there is the one that is asked for."""
+"""Existing datasets: whether one has the wanted settings and recordings."""
 
 import dataclasses
 import hashlib
@@ -14,21 +14,21 @@ from samplernn_jax.preparation.settings import BuildSettings
 
 
 def recordings_digest(recordings: Iterable[Recording]) -> str:
-    """Differs where two datasets were made from different recordings."""
+    """Returns a digest that differs if two datasets were made from different recordings."""
     names = sorted(f"{r.name}\n{r.fingerprint}\n{r.split}" for r in recordings)
     return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
 
 
 def matching_info(output: Path, settings: BuildSettings, digest: str) -> dict[str, Any]:
-    """The content of dataset.json, if the dataset has these settings and recordings.
+    """Returns the content of dataset.json, if the dataset has these settings and recordings.
 
     Args:
-        output: what exists already.
-        settings: of the dataset that is asked for.
-        digest: `recordings_digest` of its recordings.
+        output: the existing folder.
+        settings: the settings of the wanted dataset.
+        digest: the `recordings_digest` of the wanted recordings.
 
     Raises:
-        ValueError: it is another dataset, or none.
+        ValueError: the folder is a different dataset, or not a dataset.
     """
     advice = "remove it or choose another name"
     require(info_file(output).exists(), f"{output}: exists already; {advice}")

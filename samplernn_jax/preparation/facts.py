@@ -17,7 +17,7 @@ from samplernn_jax.preparation.recordings import Rejected
 
 
 class _Line(TypedDict):
-    """The fields of a line that are read again."""
+    """The fields of a line that are read back."""
 
     name: str
     splits: list[Literal["train", "valid", "test"]]
@@ -30,10 +30,10 @@ class Facts:
     """The facts about a recording of a dataset.
 
     Attributes:
-        name: of the recording.
-        splits: that its clips are in.
-        gain: factor for its amplitudes.
-        rms: of its samples without outliers, before the gain; None in datasets of older versions.
+        name: the name of the recording.
+        splits: the splits that its clips are in.
+        gain: the factor for its amplitudes.
+        rms: the RMS of its samples without outliers, before the gain; None in older datasets.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Facts:
 def remarks(
     recordings: Sequence[Leveled], rejected: Sequence[Rejected]
 ) -> dict[str, list[dict[str, str]]]:
-    """The part of dataset.json about recordings that are passed over, damaged, or have notes.
+    """Returns the remarks in dataset.json on recordings passed over, damaged or with notes.
 
     Args:
-        recordings: in the dataset.
-        rejected: recordings that are passed over.
+        recordings: the recordings in the dataset.
+        rejected: the recordings that are passed over.
     """
     staged = [recording.staged for recording in recordings]
     return {
@@ -63,9 +63,9 @@ def write(folder: Path, recordings: Sequence[Leveled], clips: Mapping[str, Seque
     """Writes recordings.jsonl.
 
     Args:
-        folder: of the dataset.
-        recordings: in the dataset.
-        clips: of each split.
+        folder: the folder of the dataset.
+        recordings: the recordings in the dataset.
+        clips: the clips of each split.
     """
     splits: list[set[str]] = [set() for _ in recordings]
     for split, of_split in clips.items():
@@ -80,7 +80,7 @@ def write(folder: Path, recordings: Sequence[Leveled], clips: Mapping[str, Seque
 
 
 def read(folder: Path) -> list[Facts]:
-    """Reads recordings.jsonl.
+    """Returns the content of recordings.jsonl.
 
     Raises:
         ValueError: the file is missing or damaged.

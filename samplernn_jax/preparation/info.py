@@ -1,4 +1,4 @@
-"""What preparation writes into dataset.json, beside the fields that training reads."""
+"""The fields that preparation writes into dataset.json, beside those that training reads."""
 
 from typing import Annotated, Literal, NotRequired
 
@@ -30,27 +30,27 @@ class AudioFacts(TypedDict):
 
 
 class Remark(TypedDict):
-    """Why a recording was skipped, or ends early."""
+    """The reason why a recording was passed over, or ends early."""
 
     recording: str
     reason: str
 
 
 class Note(TypedDict):
-    """Another message of a recording's decoder."""
+    """Another remark about a recording."""
 
     recording: str
     note: str
 
 
 class SettingsInfo(TypedDict):
-    """The settings that a description names."""
+    """The settings that a description shows."""
 
     gain: str
 
 
 class PreparedInfo(DatasetInfo):
-    """The fields of dataset.json that describe a dataset and tell it from another."""
+    """The fields of dataset.json that describe and identify a dataset."""
 
     settings: SettingsInfo
     source_digest: str

@@ -1,4 +1,4 @@
-"""The gain of recordings: one for all of them, or one for each."""
+"""Gains: one for all recordings, or one for each."""
 
 import dataclasses
 import itertools
@@ -18,7 +18,7 @@ from samplernn_jax.units import amplitude
 _BLOCK = 2**20
 
 # Recordings are too loud for the others if they are at most a quarter of the audio, and 6 dB above
-# the next. What is 40 dB below the loudest is not a quiet recording but an empty one.
+# the next one. A recording 40 dB below the loudest is not quiet but empty.
 _LOUD_SHARE = 0.25
 _LOUDER = 2.0
 _SILENT = 0.01
@@ -26,14 +26,14 @@ _SILENT = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Leveled:
-    """A staged recording with an offset to subtract, and a gain to apply after that."""
+    """A staged recording with an offset to subtract and, after that, a gain to apply."""
 
     staged: Staged
     offset: float
     gain: float
 
     def read(self, start: int, stop: int) -> Waveform:
-        """Samples [start, stop)."""
+        """Returns samples [start, stop)."""
         waveform = self.staged.read(start, stop)
         return (waveform - np.float32(self.offset)) * np.float32(self.gain)
 
@@ -58,13 +58,13 @@ def _distance(offset: float, low: float, high: float) -> float:
 
 
 class LeveledRecordings(NamedTuple):
-    """Recordings that have a gain.
+    """Recordings with their gains.
 
     Attributes:
         recordings: the recordings.
-        gain: that they share, but for recordings too loud for the others, which have a lower one;
-            None where each recording has its own.
-        rejected: recordings without a sensible level, and why.
+        gain: the gain that they share, except recordings too loud for the others, which have a
+            lower one; None if each recording has its own.
+        rejected: the recordings without a sensible level, and the reasons.
     """
 
     recordings: list[Leveled]
@@ -77,7 +77,7 @@ def level_recordings(staged: Sequence[Staged], settings: BuildSettings) -> Level
 
     Args:
         staged: the recordings.
-        settings: of the dataset.
+        settings: the settings of the dataset.
     """
     plain = [Leveled(r, r.mean if settings.remove_dc else 0.0, 1.0) for r in staged]
     usable = [recording for recording in plain if recording.peak <= ABSURD_PEAK]
@@ -104,7 +104,7 @@ def _with_gains(recordings: Sequence[Leveled], gains: Sequence[float]) -> list[L
 
 
 def _level(group: Sequence[Leveled]) -> float:
-    """The peak of the loudest recording that is not too loud for the others; 0 without any."""
+    """Returns the peak of the loudest recording that is not too loud for the others, or 0."""
     total = sum(recording.staged.num_samples for recording in group)
     order = sorted(group, key=lambda recording: -recording.peak)
     level, above = order[0].peak if order else 0.0, 0
@@ -118,7 +118,7 @@ def _level(group: Sequence[Leveled]) -> float:
 
 
 def _gain(group: Sequence[Leveled], settings: BuildSettings) -> float:
-    """The gain that recordings share."""
+    """Returns the gain that recordings share."""
     level = _level(group)
     if settings.gain == "none" or level < np.finfo(np.float32).tiny:
         return 1.0

@@ -1,4 +1,4 @@
-"""Whether held-out recordings sound like those for training."""
+"""The likeness of held-out recordings to those for training."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 from samplernn_jax.preparation.leveling import Leveled
 from samplernn_jax.units import decibels
 
-_FEW = 3  # recordings; fewer do not show which differences are usual
+_FEW = 3  # recordings; with fewer, the usual differences are not known
 _UNLIKE_DB = 6.0
 _UNUSUAL = 2.0
 
@@ -17,7 +17,7 @@ Distance = float
 
 
 def unlike(held_out: Sequence[Leveled], trained: Sequence[Leveled]) -> list[tuple[str, Distance]]:
-    """The held-out recordings that resemble no training recording.
+    """Returns the held-out recordings that resemble no training recording.
 
     The distance of two recordings, in dB, is the root of the squared difference of their levels
     (after the gain) plus the mean squared difference of the bands of their long-term spectra. A
@@ -25,7 +25,7 @@ def unlike(held_out: Sequence[Leveled], trained: Sequence[Leveled]) -> list[tupl
     more than 6 dB, and more than twice the 95 % quantile of that distance among them.
 
     Returns:
-        Name and distance of each, the furthest first.
+        The name and distance of each, the furthest first.
     """
     if not held_out or len(trained) < _FEW:
         return []
@@ -39,7 +39,7 @@ def unlike(held_out: Sequence[Leveled], trained: Sequence[Leveled]) -> list[tupl
 
 
 def _points(recordings: Sequence[Leveled]) -> Float64[np.ndarray, "recordings features"]:
-    """Level and bands, scaled so that the distance in `unlike` is the Euclidean one."""
+    """Returns level and bands, scaled so that the distance in `unlike` is Euclidean."""
     levels = [decibels(recording.rms) for recording in recordings]
     bands = np.array([recording.staged.spectrum for recording in recordings], np.float64)
     return np.column_stack([levels, bands / np.sqrt(bands.shape[1])])

@@ -16,14 +16,14 @@ _RELATIVE_GATE = -10.0
 
 
 def block_powers(blocks: Iterable[Waveform], sample_rate_hz: int) -> Float64[np.ndarray, " blocks"]:
-    """The K-weighted mean square of every 400 ms, every 100 ms.
+    """Returns the K-weighted mean square of blocks of 400 ms, one every 100 ms.
 
     Args:
         blocks: consecutive blocks of a recording.
-        sample_rate_hz: of the recording.
+        sample_rate_hz: the sample rate of the recording.
 
     Returns:
-        Empty for a recording of less than 400 ms.
+        The mean squares; empty for a recording of less than 400 ms.
     """
     sections = _k_weighting(sample_rate_hz)
     state = np.zeros((len(sections), 2))
@@ -42,13 +42,13 @@ def block_powers(blocks: Iterable[Waveform], sample_rate_hz: int) -> Float64[np.
 
 
 def integrated(powers: Sequence[Float64[np.ndarray, " blocks"]]) -> float | None:
-    """The loudness in LUFS of one or several recordings together, with both gates.
+    """Returns the loudness in LUFS of one or several recordings together, with both gates.
 
     Args:
-        powers: `block_powers` of each recording.
+        powers: the `block_powers` of each recording.
 
     Returns:
-        None if everything is below the absolute gate.
+        The loudness; None if everything is below the absolute gate.
     """
     power = np.concatenate([np.zeros(0), *powers])
     power = power[power > _power(_ABSOLUTE_GATE)]
@@ -63,11 +63,11 @@ def _power(lufs: float) -> float:
 
 
 def _k_weighting(sample_rate_hz: int) -> Float64[np.ndarray, "2 6"]:
-    """The two filters as second-order sections, a high shelf and a high pass.
+    """Returns the two filters, a high shelf and a high pass, as second-order sections.
 
-    The recommendation has coefficients for 48 kHz only; these are the analogue prototypes behind
-    them (De Man, "Evaluation of implementations of the EBU R128 loudness measurement",
-    AES 2018), through the bilinear transform at any rate.
+    The recommendation has coefficients for 48 kHz only. These come from the analogue prototypes
+    behind them (De Man, "Evaluation of implementations of the EBU R128 loudness measurement",
+    AES 2018), by the bilinear transform, for any sample rate.
     """
     return np.stack([_shelf(sample_rate_hz), _high_pass(sample_rate_hz)])
 

@@ -15,7 +15,7 @@ _LONGEST_OUTLIER = 5  # windows
 _SOUNDING = 1e-3
 
 ABSURD_PEAK = 8.0
-"""18 dB over full scale: integers that were not scaled, or damage, but not sound."""
+"""18 dB over full scale; higher samples are unscaled integers or damage, not sound."""
 
 _FFT_LEN = 1024
 _FFT_EVERY = 8  # every eighth frame is enough to find the bandwidth
@@ -30,7 +30,7 @@ PerWindow = Float64[np.ndarray, " windows"]
 
 
 def inliers(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
-    """Which windows of 20 ms are not outliers.
+    """Returns which windows of 20 ms are not outliers.
 
     A window sounds if its peak is within 60 dB of the loudest one, or of full scale if that is
     less. It is loud if its peak is more than 6 dB above the 99 % quantile of the sounding windows.
@@ -56,11 +56,11 @@ def inliers(peaks: PerWindow) -> Bool[np.ndarray, " windows"]:
 
 
 class Meter:
-    """Gathers the facts about a recording.
+    """A meter that gathers the facts about a recording.
 
     Attributes:
-        num_samples: so far.
-        balance: of the channels and their mix.
+        num_samples: the number of samples so far.
+        balance: the balance of the channels and their mix.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
@@ -101,7 +101,7 @@ class Meter:
         self._rest = samples[whole:]
 
     def facts(self) -> dict[str, int | float | str | list[float]]:
-        """The facts about a recording that is not empty; see `staging.Staged`."""
+        """Returns the facts about a recording that is not empty; see `staging.Staged`."""
         last = [_measured(self._rest[None])] if len(self._rest) else []
         sizes, lows, highs, sums, squares = np.concatenate([*self._windows, *last], axis=1)
         centre = float(np.median(sums / sizes))
@@ -132,7 +132,7 @@ class Meter:
 
 
 def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
-    """Size, lowest and highest sample, sum and sum of squares of each window."""
+    """Returns size, lowest and highest sample, sum and sum of squares of each window."""
     exact = windows.astype(np.float64)
     return np.stack(
         [
@@ -146,13 +146,13 @@ def _measured(windows: np.ndarray) -> Float64[np.ndarray, "5 _"]:
 
 
 def _power_spectrum(block: Waveform) -> Float64[np.ndarray, " bins"]:
-    """The summed power of some frames of a block; of the whole block if it is short."""
+    """Returns the summed power of some frames of a block; of the whole block if it is short."""
     size = min(_FFT_LEN, len(block))
     return power_spectrogram(block, size, _FFT_EVERY * size, _FFT_LEN).sum(axis=0)
 
 
 def _bands(power: Float64[np.ndarray, " bins"]) -> list[float]:
-    """The share of each frequency band in dB; the bands are equally wide in octaves."""
+    """Returns the share of each frequency band in dB; the bands are equally wide in octaves."""
     bands = np.add.reduceat(power, _BAND_EDGES[:-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = 10 * np.log10(bands / bands.sum())

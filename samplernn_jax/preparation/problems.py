@@ -26,13 +26,13 @@ def find_problems(
     info: dict[str, Any],
     settings: BuildSettings,
 ) -> list[str]:
-    """The warnings in dataset.json: what keeps a model from learning what it should.
+    """Returns the warnings for dataset.json, about problems that keep a model from learning.
 
     Args:
         used: the recordings in the dataset.
-        clips: of each split.
-        info: the part of dataset.json about the content.
-        settings: of the dataset.
+        clips: the clips of each split.
+        info: the part of dataset.json that describes the content.
+        settings: the settings of the dataset.
     """
     staged = [recording.staged for recording in used]
     return [
@@ -114,7 +114,7 @@ def _of_channels(used: Sequence[Staged], settings: BuildSettings) -> Iterator[st
         yield (
             f"{len(cancelled)} of {len(used)} recordings have channels that cancel each other when "
             f"they are mixed, such as {worst.name} (one seems to be inverted), so only "
-            f"its channel {worst.channel} is used; --channel=N uses channel N of all recordings."
+            f"channel {worst.channel} of it is used; --channel=N uses channel N of all recordings."
         )
     partly = [r for r in used if r.channel == 0 and r.lost_db >= SUSPICIOUS_DB]
     if partly:

@@ -1,4 +1,4 @@
-"""Finding recordings: files, folders and lists of them."""
+"""Recordings in files, folders and lists."""
 
 import os
 import stat
@@ -20,9 +20,9 @@ class Recording(NamedTuple):
 
     Attributes:
         name: its path relative to the input; unique among the recordings of a dataset.
-        open: starts reading; may raise ValueError.
-        fingerprint: differs when the recording has changed; empty if that cannot be known.
-        split: "train", "valid" or "test" if given.
+        open: opens it for reading; may raise ValueError.
+        fingerprint: a text that changes when the recording does; empty if that cannot be known.
+        split: the split, "train", "valid" or "test", if given.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Rejected(NamedTuple):
     """A recording that is passed over.
 
     Attributes:
-        name: of the recording.
-        reason: ends a sentence that begins with the name, such as "is silent".
+        name: the name of the recording.
+        reason: the end of a sentence that begins with the name, such as "is silent".
     """
 
     name: str
@@ -47,9 +47,9 @@ class Found(NamedTuple):
     """The recordings of an input.
 
     Attributes:
-        recordings: sorted by name.
-        rejected: files and folders that look like audio but cannot be read.
-        num_ignored: number of files that do not look like audio.
+        recordings: the recordings, sorted by name.
+        rejected: the files and folders that look like audio but cannot be read.
+        num_ignored: the number of files that do not look like audio.
     """
 
     recordings: Sequence[Recording]
@@ -58,7 +58,7 @@ class Found(NamedTuple):
 
 
 def of_waveform(name: str, waveform: audio.Waveform, sample_rate_hz: int) -> Recording:
-    """A recording in memory."""
+    """Returns a recording that is in memory."""
     blocks = [waveform[:, None]]
     return Recording(
         name, lambda: nullcontext(audio.OpenRecording(sample_rate_hz, 1, iter(blocks)))
@@ -66,11 +66,11 @@ def of_waveform(name: str, waveform: audio.Waveform, sample_rate_hz: int) -> Rec
 
 
 def of_file(name: str, path: Path, split: str | None = None) -> Recording:
-    """A recording in a file.
+    """Returns a recording that is in a file.
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is not a regular file.
+        ValueError: the path is not a regular file.
     """
     status = path.stat()
     require(stat.S_ISREG(status.st_mode), "it is a device or pipe, not a file")
@@ -79,7 +79,7 @@ def of_file(name: str, path: Path, split: str | None = None) -> Recording:
 
 
 def find(inputs: Sequence[Path], leave_out: Path) -> Found:
-    """Recordings of files, folders and lists.
+    """Returns the recordings of files, folders and lists.
 
     Folders are searched to any depth, also through symbolic links; each file is used once. A list
     is a text file, .txt or .m3u, with one path per line, relative to the list.
@@ -116,7 +116,7 @@ def find(inputs: Sequence[Path], leave_out: Path) -> Found:
 def _files(
     given: Path, leave_out: Path, rejected: list[Rejected]
 ) -> Iterator[tuple[str, Path, bool]]:
-    """Name and path of every file of an input, and whether the user named the file itself."""
+    """Yields name and path of every file of an input, and whether the user named the file."""
     if given.is_dir():
         for path in _walk(given, leave_out, rejected):
             yield path.relative_to(given).as_posix(), path, False
@@ -130,7 +130,7 @@ def _files(
 
 
 def _walk(folder: Path, leave_out: Path, rejected: list[Rejected]) -> Iterator[Path]:
-    """Every file below a folder without hidden ones; a loop of links is walked once."""
+    """Yields every file below a folder except hidden ones; a loop of links is walked once."""
 
     def unreadable(error: OSError) -> None:
         name = Path(error.filename).relative_to(folder).as_posix()
@@ -150,7 +150,7 @@ def _walk(folder: Path, leave_out: Path, rejected: list[Rejected]) -> Iterator[P
 
 
 def _lines(file: Path) -> list[str]:
-    """The lines of a text file without empty ones and comments.
+    """Returns the lines of a text file except empty ones and comments.
 
     Raises:
         ValueError: the file cannot be read.
@@ -167,7 +167,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _with_unique_names(recordings: Iterable[Recording]) -> list[Recording]:
-    """Sorted by name; where names are equal, the second becomes "name (2)", and so on."""
+    """Returns recordings sorted by name; of equal names, the second becomes "name (2)"."""
     counts: dict[str, int] = {}
     unique = []
     for recording in sorted(recordings, key=lambda r: (r.name, r.fingerprint)):
@@ -178,7 +178,7 @@ def _with_unique_names(recordings: Iterable[Recording]) -> list[Recording]:
 
 
 def split_by_folder(recordings: Sequence[Recording]) -> list[Recording]:
-    """Gives every recording the split named by its first folder.
+    """Returns the recordings with the split named by their first folder.
 
     Raises:
         ValueError: a recording is not in a folder train, valid, validation or test.
@@ -197,10 +197,10 @@ def split_by_folder(recordings: Sequence[Recording]) -> list[Recording]:
 
 
 def split_by_lists(recordings: Sequence[Recording], lists: dict[str, Path]) -> list[Recording]:
-    """Gives the recordings on a list the list's split, and all others "train".
+    """Returns the recordings with the split of the list that names them, all others in "train".
 
     Args:
-        recordings: all of them.
+        recordings: all recordings.
         lists: text files for the splits valid and test, with one recording's name per line.
 
     Raises:

@@ -14,27 +14,28 @@ class BuildSettings:
     """The settings of a preparation.
 
     Attributes:
-        sample_rate_hz: of the dataset; recordings are resampled to it.
-        channel: of each recording, 1 for the first, 2 for the second, ...; 0 for the mix of all.
+        sample_rate_hz: the sample rate of the dataset; recordings are resampled to it.
+        channel: the channel to use, 1 for the first, 2 for the second, ...; 0 for the mix of all.
         remove_dc: subtract the mean of each recording.
         gain: "peak" scales the loudest sample to 1, "loudness" scales to `loudness_lufs` without
             clipping, "none" keeps amplitudes. Short sounds far above the rest of a recording do
             not count and are clipped, see `meter.inliers`.
-        gain_per: one gain for the "dataset", which keeps loud and quiet apart, or one for each
+        gain_per: one gain for the "dataset", which keeps relative loudness, or one for each
             "recording". A few recordings far louder than the others do not set the gain of the
             dataset and have their own, see `leveling`.
-        loudness_lufs: target of gain="loudness" (ITU-R BS.1770-4).
+        loudness_lufs: the target of gain="loudness" (ITU-R BS.1770-4).
         drop_silence: leave out audio quieter than `silence_db` at both ends of a recording, and
             inside it where it lasts longer than `max_silence_s`.
-        silence_db: level of a 20 ms window in dB below full scale, after the gain.
-        max_silence_s: longest silence kept inside a recording, in seconds.
-        clip_s: length of a clip in seconds; the last one before a silence or the end is shorter.
-        clip_overlap_s: seconds that a clip shares with the previous one.
-        min_clip_s: shorter clips are left out.
+        silence_db: the level of a 20 ms window, in dB of full scale after the gain, below which it
+            is silent.
+        max_silence_s: the longest silence kept inside a recording, in seconds.
+        clip_s: the length of a clip in seconds; the last one before silence or the end is shorter.
+        clip_overlap_s: the seconds that a clip shares with the one before.
+        min_clip_s: the seconds below which clips are left out.
         split_by: hold out whole recordings or single clips; "auto" for recordings if there are
             enough, "given" for the split that each recording names.
-        held_out: fraction of the audio in each of the splits valid and test.
-        seed: of the random choice of held-out audio.
+        held_out: the fraction of the audio in each of the splits valid and test.
+        seed: the seed of the random choice of held-out audio.
     """
 
     sample_rate_hz: int = 16_000
@@ -90,9 +91,9 @@ class BuildSettings:
 
     @property
     def clip_len(self) -> int:
-        """Samples of a clip."""
+        """The number of samples in a clip."""
         return max(1, self.samples(self.clip_s))
 
     def samples(self, seconds: float) -> int:
-        """A duration in samples."""
+        """Returns a duration in samples."""
         return round(seconds * self.sample_rate_hz)

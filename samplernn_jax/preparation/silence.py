@@ -17,17 +17,17 @@ def sounding(
     threshold: float,
     max_silence_s: float,
 ) -> list[tuple[int, int]]:
-    """The parts to keep: neither silence at the ends nor long silence inside.
+    """Returns the parts to keep, without silence at the ends and long silence inside.
 
     Args:
         read: returns samples [start, stop) of the recording.
-        num_samples: of the recording.
-        sample_rate_hz: of the recording.
-        threshold: a window of 20 ms whose root mean square is below this is silent.
-        max_silence_s: silence inside the recording is kept up to this length.
+        num_samples: the number of samples of the recording.
+        sample_rate_hz: the sample rate of the recording.
+        threshold: the root mean square below which a window of 20 ms is silent.
+        max_silence_s: the longest silence that is kept inside the recording.
 
     Returns:
-        (start, stop) of each part in samples. A window of silence stays on either side, so that
+        The (start, stop) of each part in samples. A window of silence stays on either side, so that
         no attack is cut off.
     """
     window = max(1, round(_WINDOW_S * sample_rate_hz))
@@ -46,7 +46,7 @@ def sounding(
 def _levels(
     read: Callable[[int, int], Waveform], num_samples: int, window: int
 ) -> Iterator[np.ndarray]:
-    """The root mean square of consecutive windows; the last one may be short."""
+    """Returns the root mean square of consecutive windows; the last one may be short."""
     step = window * _WINDOWS_AT_ONCE
     for start in range(0, num_samples, step):
         power = np.square(read(start, min(start + step, num_samples)), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Which recordings or clips are for training, validation and test."""
+"""The assignment of recordings or clips to training, validation and test."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from samplernn_jax.data.dataset import SPLITS
 from samplernn_jax.preparation.clips import Clip
 from samplernn_jax.preparation.settings import BuildSettings
 
-# With fewer recordings, holding out whole ones would leave one or two odd ones to measure with.
+# With fewer recordings, holding out whole ones would measure on only one or two odd ones.
 _MIN_RECORDINGS = 10
 
 
@@ -19,7 +19,7 @@ class Splits(NamedTuple):
 
     Attributes:
         clips: by the name of the split, in the order of the recordings.
-        unit: that was assigned to a split: a "recording", a "clip", or a recording as "given".
+        unit: the unit that was assigned: a "recording", a "clip", or a recording as "given".
     """
 
     clips: Mapping[str, list[Clip]]
@@ -27,7 +27,7 @@ class Splits(NamedTuple):
 
 
 def unit_of_split(num_recordings: int, given: Sequence[str | None], settings: BuildSettings) -> str:
-    """What is assigned to the splits, "recording", "clip" or "given".
+    """Returns the unit that is assigned to the splits, "recording", "clip" or "given".
 
     Raises:
         ValueError: a split would be empty, or two splits would share overlapping clips.
@@ -48,12 +48,12 @@ def unit_of_split(num_recordings: int, given: Sequence[str | None], settings: Bu
 def assign_splits(
     clips: Sequence[Sequence[Clip]], given: Sequence[str | None], settings: BuildSettings
 ) -> Splits:
-    """Assigns clips to the splits.
+    """Returns the clips of each split.
 
     Args:
-        clips: of each recording, at least one.
+        clips: the clips of each recording, at least one.
         given: the split of each recording, for split_by="given".
-        settings: of the dataset.
+        settings: the settings of the dataset.
 
     Raises:
         ValueError: a split would be empty, or two splits would share overlapping clips.
@@ -105,7 +105,7 @@ def _at_random(groups: Sequence[Sequence[Clip]], settings: BuildSettings) -> dic
 
 
 def _chosen(candidates: Sequence[int], sizes: Sequence[int], wanted: float) -> list[int]:
-    """Candidates from the last one on, until one more would lead further from the wanted size."""
+    """Returns candidates from the last one on, as many as come closest to the wanted size."""
     chosen: list[int] = []
     total = 0
     for number in reversed(candidates):

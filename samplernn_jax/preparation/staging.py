@@ -35,27 +35,27 @@ class Staged:
     """A recording in the staging folder, as float32 at the dataset's rate.
 
     Attributes:
-        name: of the recording.
-        split: "train", "valid" or "test" if given.
-        file: of the samples.
-        num_samples: at the dataset's rate.
-        mean: of the samples without outliers, see `meter.inliers`.
-        rms: of the same samples, about their mean.
-        low: the lowest of them.
-        high: the highest of them.
-        minimum: of all samples.
-        maximum: of all samples.
-        peak_s: position of the sample furthest from the mean, to 20 ms.
+        name: the name of the recording.
+        split: the split, "train", "valid" or "test", if given.
+        file: the file of the samples.
+        num_samples: the number of samples at the dataset's rate.
+        mean: the mean of the samples without outliers, see `meter.inliers`.
+        rms: the RMS of these samples about their mean.
+        low: the lowest of these samples.
+        high: the highest of these samples.
+        minimum: the minimum of all samples.
+        maximum: the maximum of all samples.
+        peak_s: the position of the sample furthest from the mean, to 20 ms.
         bandwidth_hz: the highest frequency with any power.
-        spectrum: share of the power in each frequency band, in dB.
-        clipped: fraction of the recording's values that were clipped when it was made.
-        channel: that is used, from 1; 0 for the mix of all.
+        spectrum: the share of the power in each frequency band, in dB.
+        clipped: the fraction of values that were clipped when the recording was made.
+        channel: the channel that is used, from 1; 0 for the mix of all.
         lost_db: the level that the mix loses, see `audio.Balance`.
-        source_rate_hz: sample rate of the recording.
-        source_channels: number of channels of the recording.
-        damage: why the recording ends early; empty if it does not.
-        notes: other remarks of its decoder, a sentence each.
-        digest: of the samples; equal for copies.
+        source_rate_hz: the sample rate of the recording.
+        source_channels: the number of channels of the recording.
+        damage: the reason why the recording ends early; empty if it does not.
+        notes: other remarks from reading it, a sentence each.
+        digest: the digest of the samples; equal for copies.
     """
 
     name: str
@@ -81,12 +81,12 @@ class Staged:
     digest: str
 
     def read(self, start: int, stop: int) -> Waveform:
-        """Samples [start, stop)."""
+        """Returns samples [start, stop)."""
         return np.fromfile(self.file, "<f4", stop - start, offset=start * 4)
 
 
 class _Stopped(Exception):
-    """Another recording failed, or the user interrupted."""
+    """Raised in a thread when another recording failed, or the user interrupted."""
 
 
 def stage(
@@ -99,10 +99,10 @@ def stage(
     """Decodes recordings in parallel threads, as the decoders release Python's lock.
 
     Args:
-        recordings: to be decoded.
+        recordings: the recordings to decode.
         folder: the staging folder; recordings that are complete there are kept.
-        settings: of the dataset.
-        workers: number of recordings decoded at once.
+        settings: the settings of the dataset.
+        workers: the number of recordings decoded at once.
         on_progress: called after each recording.
 
     Returns:
@@ -151,7 +151,7 @@ def _stage_once(
 
 
 def _staged_before(facts: Path, identity: dict[str, Any]) -> Staged | None:
-    """The recording as an earlier preparation left it, if it is complete."""
+    """Returns the recording from an earlier preparation, if it is complete."""
     try:
         known = read_json(facts, dict[str, _Fact | list[_Fact]])
         staged: Staged = build(Staged, {**known, **identity}, str(facts))

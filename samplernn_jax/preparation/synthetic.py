@@ -1,4 +1,4 @@
-"""A corpus that needs no download: plucked strings playing random melodies.
+"""The synthetic corpus, which needs no download: plucked strings playing random melodies.
 
 Strings are Karplus-Strong (Computer Music Journal 7(2), 1983): the displaced string runs around
 a delay line of one period, and each round is averaged with its neighbour and damped. It starts
@@ -24,7 +24,7 @@ _PLUCKED_AT = 0.15  # of the string's length
 
 
 def pluck(frequency_hz: float, duration_s: float) -> Waveform:
-    """One plucked string; the same pitch sounds the same each time."""
+    """Returns the sound of a plucked string; the same pitch always sounds the same."""
     num_samples = round(duration_s * SAMPLE_RATE_HZ)
     period = round(SAMPLE_RATE_HZ / frequency_hz - 0.5)  # averaging neighbours delays by half
     at = np.arange(period) / period
@@ -38,7 +38,7 @@ def pluck(frequency_hz: float, duration_s: float) -> Waveform:
 
 
 def melody(rng: np.random.Generator) -> Waveform:
-    """A random walk over the scale; each note stops the one before, as on a single string."""
+    """Returns a random walk over the scale; each note stops the one before, as on one string."""
     num_samples = round(MELODY_S * SAMPLE_RATE_HZ)
     waveform = np.zeros(num_samples, np.float32)
     degree, beat = int(rng.integers(_NUM_DEGREES)), 0
@@ -53,7 +53,7 @@ def melody(rng: np.random.Generator) -> Waveform:
 
 
 def melodies(minutes: float, seed: int) -> Found:
-    """Melodies of the given total duration; equal seeds give equal melodies."""
+    """Returns melodies of the given total duration; equal seeds give equal melodies."""
     return Found(
         [
             of_waveform(

@@ -17,17 +17,17 @@ from samplernn_jax.storage import checksum
 
 _FULL_SCALE = 2**15
 _OVER = 1 + 2**-16
-"""Larger amplitudes are clipped by more than half a step."""
+"""The amplitude above which clipping changes a sample by more than half a step."""
 
 _SHARD_SAMPLES = 2**29  # 1 GiB
 NUM_BANDS = 16
 
 
 class Levels:
-    """Statistics of the samples that are written.
+    """Statistics of the written samples.
 
     Attributes:
-        bands: number of samples with amplitude 0, and with amplitudes in each 6 dB up to full
+        bands: the number of samples with amplitude 0, and with amplitudes in each 6 dB up to full
             scale; the lowest sample, -1, counts in the last band.
     """
 
@@ -47,7 +47,7 @@ class Levels:
         self._num_over += int(np.count_nonzero(np.abs(waveform) > _OVER))
 
     def facts(self) -> dict[str, Any]:
-        """Amplitudes relative to full scale; "over" is the share of clipped samples."""
+        """Returns amplitudes relative to full scale; "over" is the share of clipped samples."""
         num_samples = int(self.bands.sum())
         return {
             "peak": self._peak / _FULL_SCALE,
@@ -66,13 +66,13 @@ def write_splits(
     """Writes the shards and lengths of every split.
 
     Args:
-        folder: of the dataset.
-        clips: of each split.
-        recordings: that the clips were cut from.
+        folder: the folder of the dataset.
+        clips: the clips of each split.
+        recordings: the recordings that the clips were cut from.
         on_progress: called after each split.
 
     Returns:
-        The part of dataset.json about each split, and the levels of all samples.
+        The parts of dataset.json that describe the splits, and the levels of all samples.
     """
 
     def read(clip: Clip) -> Waveform:
@@ -96,15 +96,15 @@ def write_split(
     """Writes the shards and lengths of a split.
 
     Args:
-        folder: of the dataset.
-        name: of the split.
-        clips: in the order in which they are written.
+        folder: the folder of the dataset.
+        name: the name of the split.
+        clips: the clips in the order in which they are written.
         read: returns the samples of a clip; amplitudes outside [-1, 1] are clipped.
         levels: counts the samples in.
-        shard_samples: a shard ends with the clip that reaches this size.
+        shard_samples: the size at which a shard ends, with the clip that reaches it.
 
     Returns:
-        The part of dataset.json about the split.
+        The part of dataset.json that describes the split.
     """
     lengths = np.array([clip.stop - clip.start for clip in clips], np.int64)
     np.save(lengths_file(folder, name), lengths)

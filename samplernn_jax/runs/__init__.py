@@ -1,1 +1,1 @@
-"""What a training run leaves in its workdir."""
+"""The files that a training run leaves in its workdir."""

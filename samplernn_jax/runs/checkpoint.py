@@ -1,11 +1,11 @@
-"""The checkpoints of a run, as plain pytrees.
+"""The checkpoints of a run, which hold plain pytrees.
 
-A checkpoint holds two: `params`, all that evaluation and sampling read, and `rest`, what training
-needs on top to go on exactly. Step 0 is an imported model, which has no `rest`. Beside them lies
-`checksums.json`, which reveals a truncated or changed file before anything is read from it.
+A checkpoint holds two pytrees: `params`, which evaluation and sampling read, and `rest`, which
+training needs in addition to go on exactly. Step 0 is an imported model, which has no `rest`.
+Beside them lies `checksums.json`, which reveals a truncated or changed file before it is read.
 
-A checkpoint is saved before it is validated. The result of the validation goes into a record of
-its own, see `validations`; which checkpoints are kept follows from that record.
+A checkpoint is saved before it is validated. The result of the validation goes into a separate
+record, see `validations`, which determines the checkpoints that are kept.
 """
 
 import json
@@ -32,15 +32,15 @@ from samplernn_jax.runs.workdir import Workdir
 IMPORTED_STEP = 0
 
 _SPACE_FOR_DETAILS = 2**20
-"""Bytes that a checkpoint may take on the disk beside its arrays."""
+"""The bytes that a checkpoint may take on the disk beside its arrays."""
 
 
 class Checkpoint(NamedTuple):
-    """What is saved after a step.
+    """The state that is saved after a step.
 
     Attributes:
-        params: a pytree of arrays, the parameters that evaluation and sampling read.
-        rest: a pytree of arrays, what training needs on top; None for an imported model.
+        params: the parameters that evaluation and sampling read, a pytree of arrays.
+        rest: the rest of the training state, a pytree of arrays; None for an imported model.
     """
 
     params: Any
@@ -48,7 +48,7 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of a run: the latest few, the few best by validation bits, and an import."""
+    """The checkpoints of a run: the latest, the best by validation bits, and an imported model."""
 
     def __init__(self, workdir: Workdir, config: TrainConfig) -> None:
         """Opens the folder, and makes it if needed."""
@@ -56,8 +56,8 @@ class Checkpoints:
         self._saved = OrbaxFolder(workdir.checkpoints)
         _check_same_everywhere(workdir.checkpoints, self._saved.steps)
         self._validations = _read_validations(workdir, self._saved)
-        # An imported model is validated anew until something was trained, as until then the
-        # dataset may change.
+        # An imported model is validated again until it was trained, as its dataset may change
+        # until then.
         self._forget_after(self.latest_step or -1)
 
     def __enter__(self) -> "Checkpoints":
@@ -68,37 +68,37 @@ class Checkpoints:
 
     @property
     def latest_step(self) -> int | None:
-        """The step to resume from; None in a fresh run."""
+        """The step to resume from; None in a new run."""
         return max(self._saved.steps, default=None)
 
     @property
     def best(self) -> tuple[float, int] | None:
-        """The bits and the step of the best validation, the earliest of equals; None at first."""
+        """The bits and step of the best validation, the earliest of equal ones; None at first."""
         return validations.best(self._validations)
 
     def best_until(self, step: int) -> tuple[float, int] | None:
-        """The best validation of the steps up to `step`."""
+        """Returns the best validation of the steps up to `step`."""
         return validations.best({s: b for s, b in self._validations.items() if s <= step})
 
     def is_validated(self, step: int) -> bool:
-        """Whether the validation of a step is recorded."""
+        """Returns whether the validation of a step is recorded."""
         return step in self._validations
 
     def check_step(self, step: int) -> None:
-        """Raises ValueError where there is no checkpoint of this step."""
+        """Raises ValueError if there is no checkpoint of this step."""
         _check_step(step, self._saved.steps, self._workdir)
 
     def go_back(self, step: int) -> None:
-        """Removes all checkpoints after `step`, and the record of them."""
+        """Removes all checkpoints after `step`, and their validations."""
         for later in [s for s in self._saved.steps if s > step]:
             self._saved.remove(later)
         self._forget_after(step)
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
-        """Saves a checkpoint; removes none.
+        """Saves a checkpoint, and removes none.
 
         Raises:
-            ValueError: it cannot be written; the checkpoints before it are still there.
+            ValueError: the checkpoint cannot be written; those before it are still there.
         """
         self._check_space(step, checkpoint)
         try:
@@ -112,14 +112,14 @@ class Checkpoints:
         """Loads a checkpoint onto the devices where `like` is.
 
         Args:
-            like: gives shapes, types and devices.
-            step: of the checkpoint; None for the latest.
+            like: a checkpoint of the same shapes, types and devices.
+            step: the step of the checkpoint; None for the latest.
 
         Returns:
-            The checkpoint; without `rest` if it is an imported model.
+            The checkpoint; an imported model has no `rest`.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: the checkpoint cannot be read.
         """
         step = self._saved.steps[-1] if step is None else step
         shapes = jax.tree.map(
@@ -150,7 +150,7 @@ class Checkpoints:
         self._saved.remove(step)
 
     def _forget_after(self, last: int) -> None:
-        """Forgets the validations of later steps, which the run does again."""
+        """Removes the validations of later steps, which the run repeats."""
         self._set_validations({s: b for s, b in self._validations.items() if s <= last})
 
     def _set_validations(self, new: Validations) -> None:
@@ -159,7 +159,7 @@ class Checkpoints:
         self._validations = new
 
     def _check_space(self, step: int, checkpoint: Checkpoint) -> None:
-        """Raises ValueError where the disk is too full, before anything is written."""
+        """Raises ValueError if the disk is too full, before anything is written."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(checkpoint))
         free = from_first_process(float(storage.free_bytes(self._workdir.checkpoints)))
         if free < needed + _SPACE_FOR_DETAILS:
@@ -180,7 +180,7 @@ def save_imported(workdir: Workdir, params: Any) -> None:
     """Saves the parameters of an imported model, for evaluation, sampling and further training.
 
     Raises:
-        ValueError: they cannot be written.
+        ValueError: the parameters cannot be written.
     """
     folder = workdir.checkpoint(IMPORTED_STEP)
     try:
@@ -194,15 +194,15 @@ def save_imported(workdir: Workdir, params: Any) -> None:
 def restore_params(
     workdir: Workdir, config: ArchitectureConfig, step: int | None = None
 ) -> tuple[int, Any]:
-    """Loads the parameters of the best checkpoint, or of the one of `step`.
+    """Loads the parameters of the best checkpoint, or those of `step`.
 
-    Where none was validated yet, the latest stands for the best.
+    If none was validated yet, the latest counts as the best.
 
     Returns:
         The step and the parameters, on the first local device.
 
     Raises:
-        ValueError: there is no such checkpoint, or it is not of this model.
+        ValueError: there is no such checkpoint, or it belongs to another model.
     """
     if not workdir.has_checkpoint:
         raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
@@ -228,9 +228,9 @@ def restore_params(
 
 
 def _check_model(workdir: Workdir, folder: Path, config: ArchitectureConfig) -> None:
-    """Raises ValueError where the parameters of a checkpoint are not those of the model.
+    """Raises ValueError if the parameters of a checkpoint do not fit the model.
 
-    Orbax notices that too, but array by array, in threads that go on after it has failed.
+    Orbax notices that too, but array by array, in threads that go on after the failure.
     """
     saved, expected = stored_shapes(folder / "params"), shapes_by_path(abstract_params(config))
     if saved is None:
@@ -244,7 +244,7 @@ def _check_model(workdir: Workdir, folder: Path, config: ArchitectureConfig) -> 
 
 
 def _check_same_everywhere(folder: Path, steps: list[int]) -> None:
-    """Raises ValueError where a process sees other checkpoints than the first one does."""
+    """Raises ValueError if a process sees other checkpoints than the first process."""
     expected = json.loads(text_from_first_process(json.dumps(steps)))
     if others := processes_without(steps == expected):
         raise ValueError(
@@ -261,11 +261,11 @@ def _check_step(step: int, steps: list[int], workdir: Workdir) -> None:
 
 
 def _read_validations(workdir: Workdir, saved: OrbaxFolder) -> Validations:
-    """The record, with the validations inside checkpoints that are older than the record."""
+    """Returns the record, with validations from inside checkpoints that are older than it."""
     return validations.read(workdir, saved.valid_bits())
 
 
 def _on_disk(recorded: Validations, saved: OrbaxFolder) -> Validations:
-    """The validations of the checkpoints that are there."""
+    """Returns the validations of existing checkpoints."""
     steps = saved.steps
     return {step: bits for step, bits in recorded.items() if step in steps}

@@ -1,4 +1,4 @@
-"""A run's claim on its workdir: no other run writes there, and all of its processes see it."""
+"""A run's claim on its workdir: no other run writes there, and all its processes see it."""
 
 import contextlib
 import secrets
@@ -12,15 +12,16 @@ from samplernn_jax.processes import from_first_process, is_first_process, proces
 from samplernn_jax.runs.workdir import Workdir
 
 _SEEN_WITHIN_S = 60.0
-"""NFS may take a minute to show a new file to a host that has just looked for it in vain."""
+"""Seconds to wait, as NFS may take a minute to show a new file to a host that looked too early."""
 
 
 @contextlib.contextmanager
 def claimed(workdir: Workdir) -> Iterator[None]:
-    """Keeps other runs out of the workdir while the block runs; removes a new one if it is empty.
+    """Keeps other runs out of the workdir while the block runs; removes it if it was left empty.
 
     Raises:
-        ValueError: another run has it, it cannot be made, or not all processes see it.
+        ValueError: another run holds the workdir, it cannot be made, or some process does not see
+            it.
     """
     token, was_there = secrets.randbits(48), storage.exists(workdir.path)
     try:
@@ -37,15 +38,15 @@ def claimed(workdir: Workdir) -> Iterator[None]:
 
 
 def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN_S) -> None:
-    """Makes sure that every process sees in the workdir what the first one has just written there.
+    """Checks that every process sees a file that the first one has just written to the workdir.
 
     Args:
-        workdir: of the run.
-        token: what the holder's file must contain.
-        within_s: how long to wait for it.
+        workdir: the workdir of the run.
+        token: the content that the holder's file must have.
+        within_s: the seconds to wait for it.
 
     Raises:
-        ValueError: some processes do not see it, as their folder of this name is another one.
+        ValueError: some processes do not see it, as their folder of this name is a different one.
     """
     deadline = time.monotonic() + within_s
     while not (seen := _token(workdir) == token) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Checkpoints as they were written: checksums of their files, and what to do with damaged ones."""
+"""The integrity of checkpoints: checksums of their files, and recovery from damage."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def write_checksums(checkpoint: Path) -> None:
 
 
 def damaged_files(checkpoint: Path) -> Iterator[str]:
-    """The files of a checkpoint that are missing or not as they were written.
+    """Yields the files of a checkpoint that are missing or were changed.
 
     A checkpoint without checksums counts as intact: it was complete before the run was killed.
     """
@@ -34,9 +34,9 @@ def damaged_files(checkpoint: Path) -> Iterator[str]:
 
 
 def recover(workdir: Workdir, report: Callable[[str], None]) -> None:
-    """Leaves only intact checkpoints, however the last run ended.
+    """Makes sure that only intact checkpoints are left, however the last run ended.
 
-    Removes what a kill during a save left behind, and moves damaged checkpoints aside. Only one
+    It removes the remains of a save that was killed, and moves damaged checkpoints aside. Only one
     process may call it, and no process may have the checkpoints open.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The metrics log of a run: one JSON object a line, each with the step that it belongs to."""
+"""The metrics log of a run: one JSON object per line, each with its step."""
 
 import json
 from typing import Any
@@ -20,12 +20,12 @@ class _HasStep(TypedDict):
 
 
 class MetricsWriter:
-    """Appends to the log of a run, and shows the same in TensorBoard."""
+    """A writer of a run's log, which also shows the metrics in TensorBoard."""
 
     def __init__(self, workdir: Workdir, start_step: int, is_validated: bool) -> None:
-        """Opens the log at `start_step`, and removes what a stopped run logged after it.
+        """Opens the log at `start_step`, and removes entries of a stopped run after that step.
 
-        The validation of `start_step` is removed too unless it `is_validated`, as it is repeated.
+        The validation of `start_step` is removed too, unless `is_validated`, as it is repeated.
         """
         kept = [
             entry
@@ -48,12 +48,12 @@ class MetricsWriter:
         self._board.scalars(step, values)
 
     def audio(self, step: int, name: str, waveform: np.ndarray, sample_rate_hz: int) -> None:
-        """Shows a sound and its spectrogram in TensorBoard only."""
+        """Shows audio and its spectrogram, in TensorBoard only."""
         self._board.audio(step, name, waveform, sample_rate_hz)
 
 
 def read_metrics(workdir: Workdir) -> list[Entry]:
-    """The entries of the log; a line that a kill cut short is skipped.
+    """Returns the entries of the log; a line that was cut short by a kill is left out.
 
     Raises:
         ValueError: an entry holds something other than numbers, or has no step.

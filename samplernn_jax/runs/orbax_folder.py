@@ -1,4 +1,4 @@
-"""Pytrees on disk in orbax's format: the only module that imports orbax."""
+"""Pytrees on disk in orbax's format; this is the only module that imports orbax."""
 
 import os
 import re
@@ -11,10 +11,10 @@ import orbax.checkpoint as ocp
 
 
 class OrbaxFolder:
-    """A folder with a folder for each step, each of which holds named pytrees of arrays."""
+    """A folder that holds a folder for each step, with named pytrees of arrays."""
 
     def __init__(self, path: Path, create: bool = True) -> None:
-        """Opens the folder; with `create` it is made if needed."""
+        """Opens the folder; with `create`, makes it if needed."""
         self._path = path
         self._manager = ocp.CheckpointManager(
             path,
@@ -40,7 +40,7 @@ class OrbaxFolder:
         """Saves pytrees; returns when they are written.
 
         Raises:
-            ValueError: they cannot be written; the message is the reason.
+            ValueError: the pytrees cannot be written; the message is the reason.
         """
         args = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
         try:
@@ -53,11 +53,11 @@ class OrbaxFolder:
         """Reads pytrees.
 
         Args:
-            step: which folder.
-            shapes: by name, what to read and where to put it, as pytrees of ShapeDtypeStructs.
+            step: the step to read.
+            shapes: the pytrees to read and their devices, by name, as ShapeDtypeStructs.
 
         Raises:
-            ValueError: they cannot be read.
+            ValueError: the pytrees cannot be read.
         """
         args = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
         try:
@@ -74,13 +74,13 @@ class OrbaxFolder:
         self._manager.delete(step)
 
     def valid_bits(self) -> dict[int, float]:
-        """Bits of validation by step, of checkpoints that hold them, as version 0.1 wrote some."""
+        """Returns the validation bits inside checkpoints, by step; version 0.1 wrote such ones."""
         metrics = {step: self._manager.metrics(step) for step in self.steps}
         return {step: found["valid_bits"] for step, found in metrics.items() if found}
 
 
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
-    """The shapes of the arrays of one pytree, by their path in it; None where it is damaged."""
+    """Returns the shapes of a stored pytree's arrays by their paths; None if it is damaged."""
     try:
         tree = ocp.StandardCheckpointHandler().metadata(folder).tree
     except Exception:  # orbax documents no errors; reading the arrays says what is wrong
@@ -89,12 +89,12 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
 
 
 def shapes_by_path(tree: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes of a pytree's arrays by their path in it."""
+    """Returns the shapes of a pytree's arrays by their paths in it."""
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def _reason(error: Exception) -> str:
-    """Why a file cannot be read or written, without the many paths in tensorstore's messages."""
+    """Returns the reason of an error, without the many paths in tensorstore's messages."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
     return os.strerror(int(code[1])) if code else str(error)

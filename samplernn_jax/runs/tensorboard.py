@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: the only module that imports tensorboardX."""
+"""TensorBoard's view of a run; this is the only module that imports tensorboardX."""
 
 import contextlib
 import os
@@ -16,21 +16,21 @@ from samplernn_jax.plots import clips_figure
 
 
 class TensorBoard:
-    """Writes event files, one for each start of the run.
+    """A writer of event files, one for each start of the run.
 
-    Everything is written at once. The thread of tensorboardX's own writer would end unnoticed when
-    the disk is full, and the next entry would wait for it forever.
+    Every entry is written immediately. The thread of tensorboardX's own writer would end unnoticed
+    when the disk is full, and the next entry would wait for it forever.
     """
 
     def __init__(self, folder: Path, start_step: int) -> None:
         """Opens a new event file.
 
         Args:
-            folder: of the event files, an existing one.
-            start_step: the step after which the run goes on; TensorBoard drops what earlier files
-                hold of later steps.
+            folder: the folder of the event files, an existing one.
+            start_step: the step after which the run goes on; TensorBoard drops later steps of
+                earlier files.
         """
-        # The name begins with the time; runs of the same second differ in the process.
+        # The name begins with the time; runs of the same second differ in the process number.
         self._file = EventsWriter(str(folder / "events"), filename_suffix=f".{os.getpid()}")
         purge = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._add(start_step + 1, session_log=purge)
@@ -46,7 +46,7 @@ class TensorBoard:
             self._add(step, summary=summary.scalar(_tag(name), value))
 
     def audio(self, step: int, name: str, waveform: np.ndarray, sample_rate_hz: int) -> None:
-        """Shows a sound and its spectrogram."""
+        """Shows audio and its spectrogram."""
         sound = summary.audio(f"samples/{name}", waveform, sample_rate=sample_rate_hz)
         self._add(step, summary=sound)
         figure = clips_figure({f"{name} after step {step}": waveform}, sample_rate_hz)
@@ -58,7 +58,7 @@ class TensorBoard:
 
 
 def _tag(name: str) -> str:
-    """Where TensorBoard shows a number: bits of training and validation side by side."""
+    """Returns the tag of a number; bits of training and validation are side by side."""
     if name.endswith("_bits"):
         return f"bits/{name.removesuffix('_bits')}"
     return f"training/{name}"

@@ -1,8 +1,8 @@
-"""The record of a run's validations, a file of its own in the workdir.
+"""The record of a run's validations, a separate file in the workdir.
 
-It holds all validated steps, also those whose checkpoints were removed, so that no decision based
-on the best of them depends on which checkpoints are on the disk. The first process writes it, and
-sends what it reads to the others.
+It holds all validated steps, including those whose checkpoints were removed, so that decisions
+based on the best step do not depend on the checkpoints on the disk. The first process writes the
+record, reads it, and sends it to the others.
 """
 
 import json
@@ -24,12 +24,12 @@ Validations = dict[int, float]
 
 
 def read(workdir: Workdir, inside_checkpoints: Mapping[int, float]) -> Validations:
-    """The record, the same in every process.
+    """Returns the record, the same in every process.
 
     Args:
-        workdir: of the run.
-        inside_checkpoints: by step, of checkpoints that hold their own validation, as they did
-            before there was a record; infinite where there was no validation.
+        workdir: the workdir of the run.
+        inside_checkpoints: the validations inside checkpoints, by step, from before there was a
+            record; infinite where there was no validation.
 
     Raises:
         ValueError: the record cannot be used.
@@ -58,10 +58,10 @@ def write(workdir: Workdir, recorded: Validations) -> None:
 
 
 def in_order(recorded: Validations) -> list[int]:
-    """The steps, the best first and the earliest of equals."""
+    """Returns the steps, the best first, the earliest first among equal ones."""
     return sorted(recorded, key=lambda step: (recorded[step], step))
 
 
 def best(recorded: Validations) -> tuple[float, int] | None:
-    """The bits and the step of the best, the earliest of equals; None where there is none."""
+    """Returns the bits and step of the best, the earliest of equal ones; None if there is none."""
     return min(((bits, step) for step, bits in recorded.items()), default=None)

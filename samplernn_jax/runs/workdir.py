@@ -1,4 +1,4 @@
-"""The folder of a training run. It describes itself: nothing has to be repeated to use it.
+"""The folder of a training run, with all that is needed to use the run.
 
 config.json          the whole configuration and the sample rate
 checkpoints/STEP/    parameters, optimizer, carry, and the checksums of their files
@@ -27,11 +27,11 @@ from samplernn_jax.storage import check_local, names, read_json, write_json
 FORMAT_VERSION = 1
 
 _SHAPE_NO_PARAMETERS = ("dtype", "matmul_precision", "learn_h0")
-"""Fields of a model that may be chosen when an imported one is trained further."""
+"""The fields of a model that may change when an imported model is trained further."""
 
 
 class _ConfigFile(TypedDict):
-    """What config.json holds."""
+    """The content of config.json."""
 
     version: Literal[1]
     sample_rate_hz: PositiveInt
@@ -43,15 +43,15 @@ class _ConfigFile(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What a workdir says of itself.
+    """The facts about a run in config.json.
 
     Attributes:
-        config: of the run.
-        sample_rate_hz: of the audio.
-        dataset_digest: of the dataset; "" for an imported model that was not trained here.
-        imported: the model was imported, so its shape does not come from a recipe.
-        valid_segments: in a run that began before `train.valid_s` was added, the number of first
-            segments of each row on which it validates; 0 in every other run.
+        config: the run's configuration.
+        sample_rate_hz: the sample rate of the audio.
+        dataset_digest: the digest of the dataset; "" for an imported model not yet trained here.
+        imported: whether the model was imported, so that its shape does not come from a recipe.
+        valid_segments: the number of first segments of each row on which a run validates that began
+            before `train.valid_s` was added; 0 in every other run.
     """
 
     config: ExperimentConfig
@@ -68,46 +68,46 @@ class Workdir:
     path: Path
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an address, which would become a folder of that name."""
+        """Raises ValueError if the path is an address, which would become a folder of that name."""
         check_local("workdir", self.path)
 
     @property
     def config_file(self) -> Path:
-        """The configuration."""
+        """The file of the configuration."""
         return self.path / "config.json"
 
     @property
     def checkpoints(self) -> Path:
-        """Checkpoints, a folder for each step."""
+        """The folder of the checkpoints, with a folder for each step."""
         return self.path.absolute() / "checkpoints"
 
     def checkpoint(self, step: int) -> Path:
-        """The checkpoint of a step."""
+        """Returns the folder of a step's checkpoint."""
         return self.checkpoints / str(step)
 
     @property
     def damaged_checkpoints(self) -> Path:
-        """Checkpoints that were found damaged and moved aside."""
+        """The folder of damaged checkpoints, which were moved aside."""
         return self.path.absolute() / "damaged_checkpoints"
 
     @property
     def validations_file(self) -> Path:
-        """What validation gave, by step."""
+        """The file of validation results."""
         return self.path / "validations.json"
 
     @property
     def metrics_file(self) -> Path:
-        """The metrics log, JSON lines."""
+        """The file of the metrics log."""
         return self.path / "metrics.jsonl"
 
     @property
     def learning_curve(self) -> Path:
-        """The picture of the metrics log."""
+        """The picture of the learning curve."""
         return self.path / "learning_curve.png"
 
     @property
     def tensorboard(self) -> Path:
-        """TensorBoard's event files."""
+        """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
     @property
@@ -122,7 +122,7 @@ class Workdir:
 
     @property
     def was_trained(self) -> bool:
-        """Whether there is a checkpoint of training, not just an imported model (step 0)."""
+        """Whether there is a checkpoint from training, not just an imported model (step 0)."""
         return any(step > 0 for step in self.steps)
 
     @property
@@ -134,10 +134,10 @@ class Workdir:
         return info.config.model if info.imported else None
 
     def imported_model_with(self, given: Mapping[str, Any]) -> ArchitectureConfig:
-        """The imported model's configuration, with the fields that the user has given.
+        """Returns the imported model's configuration, with the fields that the user has given.
 
         Raises:
-            ValueError: a field that shapes the parameters is given, and is another than it was.
+            ValueError: the user has changed a field that shapes the parameters.
         """
         model = self.read_info().config.model
         fields = dataclasses.asdict(model)
@@ -155,11 +155,11 @@ class Workdir:
         return dataclasses.replace(model, **given)
 
     def samples(self, step: int) -> Path:
-        """What was generated after `step` steps."""
+        """Returns the folder of audio generated after `step` steps."""
         return self.path / "samples" / f"step_{step:07d}"
 
     def data_path(self, config: ExperimentConfig) -> Path:
-        """The dataset of the run: the one that it was given, or its own synthetic corpus."""
+        """Returns the dataset's folder: the configured one, or the run's own synthetic corpus."""
         if config.data.path:
             return Path(config.data.path)
         return self.path / f"plucked_{config.data.synthetic_minutes:g}_minutes_seed_{config.seed}"
@@ -168,7 +168,7 @@ class Workdir:
         """Reads config.json.
 
         Raises:
-            ValueError: there is none, or it cannot be used.
+            ValueError: there is no config.json, or it cannot be used.
         """
         try:
             content = read_json(self.config_file, _ConfigFile)
@@ -204,7 +204,7 @@ class Workdir:
         write_json(self.config_file, content)
 
     def check_same_config(self, config: ExperimentConfig) -> None:
-        """Makes sure that a run can go on with what was trained in this folder, if anything.
+        """Checks that a configuration can go on with the training in this folder, if there is any.
 
         The fields that shape the parameters, the carry and the data order must be the same, and so
         must the moving average and the audio that validation reads. The rest of the optimizer, how
@@ -237,7 +237,7 @@ class Workdir:
         self._check_equal(same)
 
     def check_same_dataset(self, sample_rate_hz: int, digest: str) -> None:
-        """The same for the dataset; of an imported model only the sample rate counts.
+        """Checks the same for the dataset; for an imported model only the sample rate counts.
 
         Raises:
             ValueError: names the first field that differs.
@@ -267,7 +267,7 @@ def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _without_valid_segments(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """A configuration without `train.valid_segments`, which `train.valid_s` replaced, and it."""
+    """Splits a configuration from `train.valid_segments`, which `train.valid_s` has replaced."""
     train = config.get("train")
     if not isinstance(train, dict) or "valid_segments" not in train:
         return config, 0

@@ -1,1 +1,1 @@
-"""Engines that decode, strategies, prompts, and the Generator, which is the user's side."""
+"""Sampling: engines, strategies, prompts, and the Generator, the user's side of it."""

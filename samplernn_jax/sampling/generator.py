@@ -30,20 +30,20 @@ from samplernn_jax.sampling.stream import Audio, Stream
 from samplernn_jax.sizes import check_generation
 
 _BLOCK_S = 0.25
-"""Seconds that `generate` decodes at once, whatever the duration, so that it compiles once.
+"""Seconds that `generate` decodes at once, for any duration, so that it compiles only once.
 
-Long enough that a block's overhead is not felt, and short enough that it does not matter that the
-last one is decoded to its end.
+Blocks are long enough to hide their overhead, and short enough that decoding the last one to its
+end wastes little.
 """
 
 
 class Generator:
-    """Generates audio from a model's parameters, and says how likely audio is.
+    """Generates audio with a trained model, and scores audio.
 
     Attributes:
-        config: of the model.
-        sample_rate_hz: of the audio that it makes.
-        step: the training step of the parameters, where they come from a workdir.
+        config: the model's configuration.
+        sample_rate_hz: the sample rate of the generated audio.
+        step: the training step of the parameters, if they come from a workdir.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class Generator:
         devices: Sequence[jax.Device] | None = None,
         engine: str = "scan",
     ) -> None:
-        """Prepares the engine.
+        """Prepares an engine with the parameters.
 
         Args:
-            config: of the model.
-            params: its parameters, as in training.
-            sample_rate_hz: of the audio that it was trained on.
-            step: see the attribute.
-            devices: of this process, over which sequences are spread; None for all of them.
-            engine: what decodes, a name in `ENGINES`.
+            config: the model's configuration.
+            params: the model's parameters, as in training.
+            sample_rate_hz: the sample rate of the audio that the model was trained on.
+            step: the training step of the parameters, if known.
+            devices: the devices of this process over which sequences are spread; None for all.
+            engine: the name of the engine that decodes, from `ENGINES`.
 
         Raises:
             ValueError: there is no such engine.
@@ -80,10 +80,10 @@ class Generator:
     def from_workdir(
         cls, workdir: str | Path, step: int | None = None, engine: str = "scan"
     ) -> "Generator":
-        """Loads the best checkpoint of a training run, or the one of `step`.
+        """Returns a generator with the best checkpoint of a training run, or with that of `step`.
 
         Raises:
-            ValueError: the folder holds no run, or the run no such checkpoint.
+            ValueError: the folder holds no run, or the run does not have the checkpoint.
         """
         # Here, because orbax is slow to import and nothing else of sampling needs it.
         from samplernn_jax.runs.checkpoint import restore_params
@@ -106,23 +106,22 @@ class Generator:
         keep_prompt: bool = False,
         random_state: bool = False,
     ) -> Audio:
-        """Generates sequences of a given length.
+        """Returns generated sequences of a given length.
 
         The same key gives the same audio. Sequence i draws the same noise for any number of
         sequences and on any devices.
 
         Args:
             key: a PRNG key from `jax.random.key`.
-            num_sequences: a multiple of the number of prompts, which are continued equally often.
-                None for one, or one for each prompt.
-            duration_s: length of each, in seconds.
-            temperature: divides the logits; 0 always takes the likeliest token. As `top_k` and
-                `top_p` a number, a `Schedule`, or a sequence of them, one for each sequence.
-            prompt: what the sequences continue: audio, a file, a `Prompt`, or several of them. None
-                starts from silence.
+            num_sequences: the number of sequences, a multiple of the number of prompts, each of
+                which is continued equally often. None for one, or one for each prompt.
+            duration_s: the length of each sequence, in seconds.
+            temperature: the divisor of the logits; 0 always takes the likeliest token. It is, like
+                `top_k` and `top_p`, a number, a `Schedule`, or a list of them, one per sequence.
+            prompt: the audio that the sequences continue: an array, a file, a `Prompt`, or several
+                of them. None starts from silence.
             top_k: the number of likeliest tokens to draw from; None for all.
-            top_p: draw from the likeliest tokens that together have this probability; None for
-                all.
+            top_p: the total probability of the likeliest tokens to draw from; None for all.
             keep_prompt: put the prompt in front of the result, as the model heard it.
             random_state: begin with random RNN states, different for each sequence.
 
@@ -164,21 +163,21 @@ class Generator:
         random_state: bool = False,
         part: tuple[int, int] = (0, 1),
     ) -> Stream:
-        """Generates without end, in constant memory.
+        """Returns an endless stream of generated audio, which takes constant memory.
 
         The blocks joined are what `generate` returns for the same key.
 
         Args:
-            key: see `generate`, as for all that is not here.
-            num_sequences: see there.
-            block_s: length of a block, in seconds.
-            temperature: see there.
-            prompt: see there.
-            top_k: see there.
-            top_p: see there.
-            random_state: see there.
-            part: (i, n) for the i-th of n equal shares of the sequences, where n processes work on
-                them.
+            key: see `generate`.
+            num_sequences: see `generate`.
+            block_s: the length of a block, in seconds.
+            temperature: see `generate`.
+            prompt: see `generate`.
+            top_k: see `generate`.
+            top_p: see `generate`.
+            random_state: see `generate`.
+            part: (i, n) for the i-th of n equal shares of the sequences, where n processes share
+                the work.
 
         Returns:
             An iterator over blocks, float32 [num_sequences, block_s * sample_rate_hz].
@@ -201,10 +200,10 @@ class Generator:
         return self._begin(key, numbers, settings, continued, random_state, block_len)
 
     def resume(self, path: str | Path) -> Stream:
-        """Goes on with a stream where `Stream.save` left it, on any number of devices.
+        """Returns a stream that goes on where `Stream.save` was called, on any number of devices.
 
         Raises:
-            ValueError: the file is no saved stream, or of another model.
+            ValueError: the file is not a saved stream, or belongs to another model.
         """
         one = jax.ShapeDtypeStruct((1, self.config.overlap), np.int32)
         like = jax.eval_shape(
@@ -217,15 +216,15 @@ class Generator:
         return Stream(self._engine, snapshot)
 
     def score(self, audio: Audio) -> Float32[np.ndarray, "num_sequences num_samples"]:
-        """Bits of each sample of any audio, as a clip that begins with silence.
+        """Returns the bits of each sample of any audio, taken as a clip that begins with silence.
 
-        Their mean is the field's bits per sample; the fewer, the likelier.
+        Their mean is the bits per sample; the fewer bits, the likelier the audio.
 
         Args:
             audio: float32 [num_sequences, num_samples] at `sample_rate_hz`.
 
         Raises:
-            ValueError: there is nothing to score, or it is no audio.
+            ValueError: the array is empty, or does not hold audio.
         """
         require(
             audio.ndim == 2 and audio.size > 0,
@@ -238,9 +237,9 @@ class Generator:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Tells models apart: the SHA-256 of configuration, sample rate and all parameters.
+        """The model's fingerprint: the SHA-256 of configuration, sample rate and all parameters.
 
-        How exactly it multiplies makes no other model.
+        The precision of matrix products does not change it.
         """
         fields = dataclasses.asdict(self.config)
         del fields["matmul_precision"]
@@ -253,14 +252,14 @@ class Generator:
 
     @property
     def block_s(self) -> float:
-        """Seconds of the blocks that `generate` decodes."""
+        """The length in seconds of the blocks that `generate` decodes."""
         return max(_BLOCK_S, 1 / self.sample_rate_hz)
 
     def num_samples(self, name: str, seconds: float) -> int:
-        """The samples in a duration; `name` is what the user calls it, for the message.
+        """Returns the samples in a duration; `name` is the user's name for it, for the message.
 
         Raises:
-            ValueError: it is shorter than a sample, or without end.
+            ValueError: the duration is shorter than a sample, or not finite.
         """
         require(
             0.5 < seconds * self.sample_rate_hz < math.inf,
@@ -298,7 +297,7 @@ class Generator:
         random_state: bool,
         block_len: int,
     ) -> Stream:
-        """The stream of the sequences with these numbers, each behind its prompt."""
+        """Returns the stream of the sequences with these numbers, each after its prompt."""
         config, mesh = self.config, mesh_of_rows(len(numbers), self._devices)
         keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
         tokens = [heard.tokens for heard in prompts]
@@ -327,7 +326,7 @@ class Generator:
 
 
 def _sequences_in_part(num_sequences: int, num_prompts: int, part: tuple[int, int]) -> range:
-    """The numbers of the sequences in a part, see `Generator.stream`."""
+    """Returns the numbers of the sequences in a part, see `Generator.stream`."""
     require(num_sequences >= 1, f"num_sequences={num_sequences}: must be at least 1")
     require(
         num_prompts == 0 or num_sequences % num_prompts == 0,

@@ -1,4 +1,4 @@
-"""Random numbers and times of samples, by the position of their frame: the same in any block."""
+"""Random numbers and times of samples, from the position of their frame: equal in any block."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float32, UInt32
 def advance(
     position: UInt32[Array, "... 2"], num_frames: UInt32[Array, "..."]
 ) -> UInt32[Array, "... 2"]:
-    """The positions `num_frames` later; the shapes in front of the words are broadcast."""
+    """Returns the positions `num_frames` later; the shapes in front of the words are broadcast."""
     low = position[..., 1] + num_frames
     return jnp.stack([position[..., 0] + (low < num_frames), low], axis=-1)
 
@@ -16,7 +16,7 @@ def advance(
 def block_noise(
     keys: Array, position: Array, num_frames: int, frame_size: int
 ) -> Float32[Array, "batch time"]:
-    """Uniform numbers that depend on nothing but a sequence's key and a top frame's position."""
+    """Returns uniform numbers that depend only on a sequence's key and a top frame's position."""
 
     def frame_noise(key: Array, frame: Array) -> Array:
         for word in frame:
@@ -29,7 +29,7 @@ def block_noise(
 
 
 def block_times(position: Array, num_frames: int, frame_size: int) -> Float32[Array, "batch time"]:
-    """When each sample of a block comes, in samples; rounded alike however long the blocks are."""
+    """Returns the time of each sample of a block, in samples, rounded alike for all lengths."""
     high, low = jnp.moveaxis(_block_frames(position, num_frames).astype(jnp.float32), -1, 0)
     first = (high * 2.0**32 + low) * frame_size
     within = jnp.arange(frame_size, dtype=jnp.float32)[None, None]
@@ -37,5 +37,5 @@ def block_times(position: Array, num_frames: int, frame_size: int) -> Float32[Ar
 
 
 def _block_frames(position: Array, num_frames: int) -> UInt32[Array, "batch num_frames 2"]:
-    """The positions of a block's top frames."""
+    """Returns the positions of a block's top frames."""
     return advance(position[:, None], jnp.arange(num_frames, dtype=jnp.uint32)[None])

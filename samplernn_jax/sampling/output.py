@@ -18,16 +18,16 @@ from samplernn_jax.sampling.stream import Stream
 from samplernn_jax.units import clock_time, describe_bytes, describe_duration
 
 _PICTURE_S = 60.0
-"""Seconds of the beginning that are drawn."""
+"""The length in seconds of the part of a file that is drawn."""
 
 EXACT = "wav_float"
 """The encoding of files that `normalize` writes anew, see `audio.ENCODINGS`."""
 
 _OTHER_FILES = 128
-"""Files that a process may have open beside the audio that it writes."""
+"""The number of files that a process keeps open beside the audio that it writes."""
 
 _LARGEST_WAV = 2**32 - 2**12
-"""Bytes of audio; a WAV file counts them in 32 bits."""
+"""The largest number of bytes in a WAV file, which counts them in 32 bits."""
 
 
 def write_sequences(
@@ -38,8 +38,8 @@ def write_sequences(
     Args:
         folder: made if needed.
         sequences: float32 [num_sequences, num_samples].
-        sample_rate_hz: of the sequences.
-        prefix: of the file names.
+        sample_rate_hz: the sample rate of the sequences.
+        prefix: the beginning of the file names.
 
     Returns:
         The WAV files.
@@ -55,10 +55,10 @@ class WrittenSequence(NamedTuple):
     """A generated sequence in a file.
 
     Attributes:
-        number: of the sequence.
+        number: the number of the sequence.
         path: the file.
-        bits_per_sample: mean over all generated samples.
-        bits_over_time: mean over those of each block.
+        bits_per_sample: the mean over all generated samples.
+        bits_over_time: the mean over each block.
     """
 
     number: int
@@ -68,7 +68,7 @@ class WrittenSequence(NamedTuple):
 
 
 def check_num_files(num_sequences: int, num_processes: int) -> None:
-    """Raises ValueError where `write` could not have all files open at once in each process."""
+    """Raises ValueError if a process cannot have all its files open at once, as `write` does."""
     limit = _most_open_files()
     most = (limit - _OTHER_FILES) * num_processes
     require(
@@ -79,7 +79,7 @@ def check_num_files(num_sequences: int, num_processes: int) -> None:
 
 
 def _most_open_files() -> float | int:
-    """Files that a process may have open at once."""
+    """Returns the number of files that a process may have open at once."""
     try:
         import resource
     except ImportError:  # on Windows, which has other limits
@@ -91,15 +91,15 @@ def _most_open_files() -> float | int:
 def check_size(
     folder: Path, num_sequences: int, num_samples: int, rate: int, encoding: str, normalize: bool
 ) -> str:
-    """Says how much audio is going to be written, such as "4 x 5 s (640 kB)".
+    """Returns the amount of audio to be written in words, such as "4 x 5 s (625 KiB)".
 
     Args:
-        folder: where; need not exist.
+        folder: the folder of the files; need not exist.
         num_sequences: the number of files.
-        num_samples: of each, prompt included.
+        num_samples: the number of samples of each, prompt included.
         rate: their sample rate in Hz.
         encoding: see `audio.ENCODINGS`.
-        normalize: whether `normalize` is going to write them, from files in `EXACT`.
+        normalize: whether `normalize` writes the files, from others in the encoding `EXACT`.
 
     Raises:
         ValueError: the audio does not fit into a WAV file or on the disk.
@@ -140,10 +140,10 @@ def write(
     Args:
         stream: not yet begun.
         folder: an existing one; each file is named after the number of its sequence.
-        num_samples: of each sequence, without the prompt.
+        num_samples: the number of samples of each sequence, without the prompt.
         encoding: see `audio.ENCODINGS`.
         keep_prompt: begin each file with its prompt.
-        after_block: called after each block with its samples per sequence.
+        after_block: called after each block with its number of samples.
     """
     paths = [folder / f"{number}.{audio.suffix(encoding)}" for number in stream.numbers]
     over_time: list[np.ndarray] = []
@@ -191,7 +191,7 @@ def draw(path: Path) -> None:
 
 @contextlib.contextmanager
 def progress(num_samples: int, sample_rate_hz: int) -> Iterator[Callable[[int], None]]:
-    """A bar with the real-time factor; without a terminal, a line as soon as it is known."""
+    """Shows a bar with the real-time factor; without a terminal, a line once it is known."""
     layout = "{l_bar}{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
     began, blocks, done = time.monotonic(), 0, 0
     with tqdm(total=num_samples / sample_rate_hz, bar_format=layout, disable=None) as bar:

@@ -1,4 +1,4 @@
-"""A stream as bytes for a player: an endless WAV file, or samples only."""
+"""Streams as bytes for a player: an endless WAV file, or samples only."""
 
 import contextlib
 import io
@@ -22,25 +22,25 @@ def play(
     num_samples: int | None,
     should_stop: Callable[[], bool],
 ) -> int:
-    """Writes a stream as 16-bit samples, its sequences as channels, until it is told to stop.
+    """Writes a stream as 16-bit samples, its sequences as channels, until it has to stop.
 
-    Every block is handed over whole. The header says how much audio follows. For an endless
-    stream it says the largest possible size, and is written again at the end of a file.
+    Every block is written whole. The header gives the size of the audio that follows. For an
+    endless stream it gives the largest possible size, and is written again at the end of a file.
 
     Args:
-        stream: what to play.
+        stream: the stream.
         output: receives a WAV file, or samples only.
-        has_header: whether it is a WAV file.
+        has_header: whether the output is a WAV file.
         may_seek: whether the header can be written again, see `may_rewrite`.
-        num_samples: of each channel; None without end.
-        should_stop: asked between blocks.
+        num_samples: the number of samples of each channel; None without end.
+        should_stop: called between blocks; True ends the stream.
 
     Returns:
-        Samples of each channel that were handed over, the last block of a closed player too.
+        The number of samples written to each channel, including the last block of a closed player.
 
     Raises:
         ValueError: there are more sequences than a WAV file can have channels.
-        OSError: the output takes no more.
+        OSError: the output accepts no more.
     """
     channels, rate = len(stream.numbers), stream.sample_rate_hz
     most = min(_UNKNOWN_SIZE // rate, 2**16 - 1) // 2

@@ -24,32 +24,32 @@ from samplernn_jax.models.types import Carry, Params, Predictions
 from samplernn_jax.sampling.engines.interface import DecodeState, first_state
 
 _CHUNK_SAMPLES = 4096
-"""Samples of a prompt that are read at a time, about, so that memory stays flat."""
+"""The approximate number of a prompt's samples that are read at once, which limits memory."""
 
 _CHUNK_SAMPLES_OF_ALL = 2**15
-"""Likewise, of all sequences on a device together."""
+"""The same for all sequences on a device together."""
 
 _LONGEST_S = 1e9
-"""Whose samples can be counted at any rate."""
+"""The longest duration whose samples can be counted at any sample rate."""
 
 _MOST_CHANNELS = 64
-"""More than that are samples, in an array that lies on its side."""
+"""An array with more columns than that was probably transposed."""
 
 _RANDOM_STATE = 2**32 - 1
-"""Folded into a sequence's key for its initial states; frames fold in their numbers."""
+"""The number folded into a sequence's key for its initial states; frames fold in theirs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """What a sequence continues: a recording or a part of it, mixed down to one channel.
+    """Audio for a sequence to continue: a recording or a part of it, mixed down to one channel.
 
     Attributes:
         audio: a file, or an array [num_samples] or [num_samples, channels] in [-1, 1].
-        sample_rate_hz: of an array; None for the generator's. A file says it itself.
-        start_s: where the part begins.
-        duration_s: how long it is; None for all that follows.
-        gain: the amplitudes are multiplied with it, such as with the gain of the dataset that the
-            model was trained on.
+        sample_rate_hz: the sample rate of an array, None for the generator's; not for files.
+        start_s: the start of the part, in seconds.
+        duration_s: the length of the part, in seconds; None for the rest of the recording.
+        gain: the factor for the amplitudes, such as the gain of the dataset that the model was
+            trained on.
     """
 
     audio: str | Path | np.ndarray | jax.Array
@@ -87,7 +87,7 @@ class Heard(NamedTuple):
 
     Attributes:
         tokens: int32 [num_samples].
-        notes: what the user may want to know, a sentence each.
+        notes: remarks for the user, a sentence each.
     """
 
     tokens: Int[np.ndarray, " num_samples"]
@@ -98,7 +98,7 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
     """Reads, resamples, mixes down and quantizes a prompt.
 
     Raises:
-        ValueError: it cannot be read, or holds no audio.
+        ValueError: the prompt cannot be read, or holds no audio.
     """
     if not isinstance(prompt, Prompt):
         prompt = Prompt(prompt)
@@ -137,7 +137,7 @@ def hear(prompt: PromptLike, config: ArchitectureConfig, sample_rate_hz: int) ->
 
 @contextlib.contextmanager
 def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.OpenRecording]:
-    """The part of the recording that the prompt names."""
+    """Opens the part of the recording that the prompt names."""
     if isinstance(prompt.audio, np.ndarray | jax.Array):
         rate, samples = prompt.sample_rate_hz or sample_rate_hz, np.asarray(prompt.audio)
         require(
@@ -168,7 +168,7 @@ def _opened(prompt: Prompt, sample_rate_hz: int) -> Iterator[audio.OpenRecording
 
 
 def _part(prompt: Prompt, sample_rate_hz: int) -> tuple[int, int | None]:
-    """The first sample and the one after the last; None for the end."""
+    """Returns the first sample of the part and the one after its last; None for the end."""
     start = round(prompt.start_s * sample_rate_hz)
     if prompt.duration_s is None:
         return start, None
@@ -183,11 +183,11 @@ def initial_state(
     prompts: Sequence[Int[np.ndarray, " _"]] = (),
     random_state: bool = False,
 ) -> DecodeState:
-    """The state in front of the first sample that is generated.
+    """Returns the state before the first generated sample.
 
     Args:
-        config: of the model.
-        params: its parameters, as in training, on every device of the mesh.
+        config: the model's configuration.
+        params: the model's parameters, as in training, on every device of the mesh.
         mesh: the devices over which the sequences are spread.
         keys: one PRNG key per sequence.
         prompts: the tokens that each sequence continues; () to begin with silence.
@@ -211,7 +211,7 @@ def initial_state(
 
 
 def _frames_at_once(config: ArchitectureConfig, mesh: Mesh, num_rows: int) -> int:
-    """Frames of the top tier that all prompts are read in at a time."""
+    """Returns the number of frames of the top tier in which all prompts are read at once."""
     of_each = _CHUNK_SAMPLES_OF_ALL * mesh.size // num_rows
     return max(1, min(_CHUNK_SAMPLES, of_each) // config.top_frame_size)
 
@@ -222,7 +222,7 @@ def _ending_together(
     num_rows: int,
     frames_at_once: int,
 ) -> tuple[Int[np.ndarray, "rows time"], Bool[np.ndarray, "rows frames"]]:
-    """Rows at whose ends the prompts end, and the frames at which the states restart.
+    """Returns rows that end with their prompts, and the frames at which the states restart.
 
     Before a prompt there is silence, which fills up its first frame and the overlap with which
     every clip begins.
@@ -251,7 +251,7 @@ def _start_step(config: ArchitectureConfig, mesh: Mesh, random_state: bool) -> S
 
 
 def _random_states(carry: Carry, keys: Array) -> Carry:
-    """Drawn for each sequence by its own key."""
+    """Returns states that are drawn for each sequence with its own key."""
 
     def draw(key: Array, carry: Carry) -> Carry:
         key = jax.random.fold_in(key, _RANDOM_STATE)
@@ -266,6 +266,6 @@ def _random_states(carry: Carry, keys: Array) -> Carry:
 
 
 def _nothing(predictions: Predictions, inputs: teacher_forcing.Inputs) -> tuple:
-    """The carry is all that a prompt leaves."""
+    """Keeps nothing of the predictions, as a prompt leaves only the carry."""
     del predictions, inputs
     return ()

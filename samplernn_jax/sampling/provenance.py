@@ -1,4 +1,4 @@
-"""How generated files were made: their names, and what a file beside them says."""
+"""Records of how generated files were made: in their names, and in a JSON file beside them."""
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -12,17 +12,17 @@ from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.storage import read_json
 
 _LONGEST_STEM = 32
-"""Characters of a prompt's name in the names of its continuations."""
+"""The number of characters of a prompt's name in the names of its continuations."""
 
 
 def prefix(step: int | None, settings: Strategy, prompts: Sequence[Path], seed: int) -> str:
-    """The beginning of the names of files.
+    """Returns the beginning of the files' names.
 
     Args:
-        step: of the checkpoint.
-        settings: the `Points` of each; a range stands for values that differ or change.
-        prompts: the files that are continued; of several, their number is in the name.
-        seed: of the random numbers.
+        step: the step of the checkpoint.
+        settings: the `Points` of each setting; values that differ or change become a range.
+        prompts: the files that are continued; several are given by their number.
+        seed: the seed of the random numbers.
     """
     parts = [f"step_{step}"]
     for name, points in settings._asdict().items():
@@ -37,13 +37,13 @@ def prefix(step: int | None, settings: Strategy, prompts: Sequence[Path], seed: 
 
 
 class _ModelInfo(TypedDict):
-    """Of a model, what its checksum does not depend on."""
+    """The fields of a model that its checksum does not depend on."""
 
     matmul_precision: NotRequired[str]
 
 
 class _Provenance(TypedDict):
-    """What is compared of a file that says how others were made."""
+    """The fields of a JSON file that are compared."""
 
     flags: dict[str, Any]
     model: NotRequired[_ModelInfo]
@@ -58,13 +58,13 @@ def check_replaceable(
     """Lets files be replaced only by files that are made in the same way.
 
     Args:
-        path: the JSON file that says how the files beside it were made; need not exist.
-        provenance: its next content: "flags", "model_sha256", "model", "settings", "prompts".
-        names: of the next files beside it, without their ranks.
-        of_no_consequence: flags in which they may differ.
+        path: the JSON file that records how the files beside it were made; need not exist.
+        provenance: its new content: "flags", "model_sha256", "model", "settings", "prompts".
+        names: the names of the new files beside it, without their ranks.
+        of_no_consequence: flags that may differ.
 
     Raises:
-        ValueError: the files that are there were made in another way, or nothing says how.
+        ValueError: the existing files were made in another way, or no record says how.
     """
     if not path.exists():
         for name in names:
@@ -95,7 +95,7 @@ def check_replaceable(
 
 
 def _comparable(value: Any) -> Any:
-    """A list of numbers as such, as the same number can be written in several ways."""
+    """Returns a list of texts as numbers, as the same number can be written in several ways."""
     if not isinstance(value, list):
         return value
     try:
@@ -105,5 +105,5 @@ def _comparable(value: Any) -> Any:
 
 
 def _precision(provenance: Mapping[str, Any]) -> str:
-    """Of the products; files of older versions, which had one only, do not say it."""
+    """Returns the precision of products; files of older versions, which had only one, lack it."""
     return provenance.get("model", {}).get("matmul_precision", "highest")

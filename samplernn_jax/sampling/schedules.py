@@ -19,11 +19,11 @@ from samplernn_jax.storage import read_json
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """A value over time: straight lines between the given points, constant before and after.
+    """A value over time: straight lines between points, constant before and after them.
 
     Attributes:
-        times_s: ascending, in seconds since sampling began (a prompt is over then).
-        values: one for each time.
+        times_s: the times of the points, ascending, in seconds since the end of the prompt.
+        values: the value at each time.
     """
 
     times_s: tuple[float, ...]
@@ -45,11 +45,11 @@ class Schedule:
 
 
 Setting = float | int | Schedule | Sequence[float | int | Schedule] | np.ndarray | jax.Array
-"""One for all sequences, or one for each."""
+"""One setting for all sequences, or one for each."""
 
 
 class Points(NamedTuple):
-    """The points of one schedule per sequence."""
+    """The points of schedules, one schedule for each sequence."""
 
     times_s: Float[np.ndarray, "batch points"] | Float[Array, "batch points"]
     values: Float[np.ndarray, "batch points"] | Float[Array, "batch points"]
@@ -58,17 +58,17 @@ class Points(NamedTuple):
 def points(
     name: str, setting: Setting, num_sequences: int, rule: str, holds: Callable[[float], bool]
 ) -> Points:
-    """The points of a setting.
+    """Returns the points of a setting.
 
     Args:
-        name: what the user calls it, for messages.
-        setting: what the user gave.
-        num_sequences: number of sequences.
-        rule: what every value must be, in words.
-        holds: whether a value is so.
+        name: the user's name for the setting, for messages.
+        setting: the setting as the user gave it.
+        num_sequences: the number of sequences.
+        rule: the rule for every value, in words.
+        holds: whether a value follows the rule.
 
     Raises:
-        ValueError: a value breaks the rule, or there is not one for each sequence.
+        ValueError: a value breaks the rule, or some sequences have none.
     """
     if isinstance(setting, np.ndarray | jax.Array):
         setting = np.asarray(setting).tolist()
@@ -101,14 +101,14 @@ _Pairs = dict[
 
 
 def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
-    """Reads a JSON object of pairs, {"temperature": [[time_s, value], ...], ...}.
+    """Reads schedules from a JSON object of pairs, {"temperature": [[time_s, value], ...], ...}.
 
     Args:
         path: the file.
-        names: the keys that it may have.
+        names: the allowed keys.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: the file cannot be read, or breaks this format.
     """
     try:
         entries = read_json(path, _Pairs)
@@ -124,5 +124,5 @@ def read_schedules(path: Path, names: Sequence[str]) -> dict[str, Schedule]:
 
 
 def at(points: Points, times_s: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
-    """The values at the given times."""
+    """Returns the values at the given times."""
     return jax.vmap(jnp.interp)(times_s, points.times_s, points.values)

@@ -1,4 +1,4 @@
-"""What the future of a stream depends on, and the file that keeps it."""
+"""Snapshots: all that the future of a stream depends on, and their files."""
 
 import math
 from collections.abc import Mapping
@@ -21,24 +21,23 @@ from samplernn_jax.sampling.strategies import Strategy
 from samplernn_jax.storage import read_arrays, replace_file
 
 LONGEST_BLOCK = 2**22
-"""Samples; a block is in memory."""
+"""The largest number of samples in a block, as a block is in memory."""
 
 _FORMAT_VERSION = 2
 
 
 class Snapshot(NamedTuple):
-    """What the future of a stream depends on, beside the model; numpy arrays.
+    """All that the future of a stream depends on, beside the model, as numpy arrays.
 
     Attributes:
-        fingerprint: of the model.
-        block_len: samples of the stream's blocks.
-        numbers: of the sequences; with the key they determine the noise.
-        state: after the last block that was decoded.
+        fingerprint: the fingerprint of the model.
+        block_len: the number of samples in the stream's blocks.
+        numbers: the numbers of the sequences; with the key they determine the noise.
+        state: the state after the last block that was decoded.
         settings: the `Points` of each setting of the strategy; None for one that is not used.
-        conditions: what each sequence is conditioned on; the file holds none, as no model reads
-            any.
-        tokens: int32 [num_sequences, ...] that were decoded and not yet taken.
-        bits: float32, theirs.
+        conditions: the conditioning of each sequence; the file holds none, as no model reads any.
+        tokens: int32 [num_sequences, ...], the tokens that were decoded and not yet taken.
+        bits: float32, the bits of these tokens.
     """
 
     fingerprint: str
@@ -52,7 +51,7 @@ class Snapshot(NamedTuple):
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
-    """Writes an .npz file."""
+    """Writes a snapshot to an .npz file."""
     state = snapshot.state
     arrays: dict[str, Any] = {
         "version": _FORMAT_VERSION,
@@ -75,16 +74,16 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
 
 
 def load_snapshot(path: Path, fingerprint: str, like: DecodeState, q_levels: int) -> Snapshot:
-    """What `save_snapshot` wrote.
+    """Returns the snapshot that `save_snapshot` wrote.
 
     Args:
         path: the file.
-        fingerprint: of the model that it must be of.
-        like: the shapes and types of that model's state, for any number of sequences.
-        q_levels: of that model.
+        fingerprint: the fingerprint of the model to which the snapshot must belong.
+        like: the shapes and types of the model's state, for any number of sequences.
+        q_levels: the model's number of quantization levels.
 
     Raises:
-        ValueError: it is no such file or of another model, or an array is not what it must be.
+        ValueError: the file is not a snapshot, belongs to another model, or is damaged.
     """
     arrays = read_arrays(path, "a saved state")
     where = f"{path}: is not a saved state, or damaged"
@@ -119,14 +118,14 @@ _Text = Annotated[str, PlainValidator(text_array)]
 
 
 class _Identity(TypedDict):
-    """What tells whether a file is a state of a model."""
+    """The arrays that say to which model a snapshot belongs."""
 
     version: Annotated[Any, ArrayOf(np.int64)]
     fingerprint: _Text
 
 
 def _description(like: DecodeState, q_levels: int, num_sequences: int) -> Any:
-    """The arrays of a state of a model."""
+    """Returns the types of a snapshot's arrays."""
 
     def array(
         dtype: Any, *shape: int | None, low: float = -math.inf, high: float = math.inf
@@ -154,7 +153,7 @@ def _description(like: DecodeState, q_levels: int, num_sequences: int) -> Any:
 
 
 def _named(carry: Any) -> dict[str, Any]:
-    """The arrays of a carry by their paths in it."""
+    """Returns the arrays of a carry by their paths in it."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): array
         for path, array in jax.tree.leaves_with_path(carry)
@@ -170,7 +169,7 @@ def _keys(where: str, arrays: Mapping[str, Any]) -> jax.Array:
 
 
 def _points(where: str, arrays: Mapping[str, Any], name: str) -> Points | None:
-    """Of a setting that is used."""
+    """Returns the points of a setting; None if it is not used."""
     times_s, values = arrays.get(f"{name}/times_s"), arrays.get(f"{name}/values")
     if times_s is None and values is None:
         return None

@@ -16,13 +16,14 @@ where sorting takes 0.11 and 0.07; from 1024 on sorting is faster, by 20 times f
 
 
 class Strategy(NamedTuple):
-    """How a token is drawn; one value per sequence, or per sequence and sample.
+    """The way tokens are drawn; one value per sequence, or per sequence and sample.
 
     Attributes:
-        temperature: divides the logits, below 1 favours likely tokens; 0 takes the likeliest.
+        temperature: the divisor of the logits; below 1 it favours likely tokens, 0 takes the
+            likeliest.
         top_k: the number of likeliest tokens to draw from; None for all.
-        top_p: draw from the fewest likeliest tokens that together have this probability, after
-            the temperature and among the top k; None for all.
+        top_p: the probability of the likeliest tokens to draw from, as few as reach it, after the
+            temperature and among the top k; None for all.
     """
 
     temperature: Any
@@ -33,16 +34,16 @@ class Strategy(NamedTuple):
 def make_settings(
     num_sequences: int, temperature: Setting, top_k: Setting | None, top_p: Setting | None
 ) -> Strategy:
-    """The `Points` of each setting, as a user gives them.
+    """Returns the `Points` of each setting that a user gives.
 
     Args:
-        num_sequences: number of sequences.
-        temperature: see `Strategy`, as for the other two.
-        top_k: see there.
-        top_p: see there.
+        num_sequences: the number of sequences.
+        temperature: see `Strategy`.
+        top_k: see `Strategy`.
+        top_p: see `Strategy`.
 
     Raises:
-        ValueError: a value breaks its rule, or there is not one for each sequence.
+        ValueError: a value breaks its rule, or some sequences have none.
     """
 
     def checked(
@@ -60,7 +61,7 @@ def make_settings(
 def sample_token(
     logits: Float[Array, "batch q_levels"], uniform: Float[Array, " batch"], strategy: Strategy
 ) -> Int[Array, " batch"]:
-    """Draws from softmax(logits / temperature) by inverting its cumulative distribution.
+    """Draws tokens from softmax(logits / temperature) by inverting the cumulative distribution.
 
     Args:
         logits: unnormalized log-probabilities.
@@ -86,11 +87,11 @@ def restrict(
     top_k: Float[Array, " batch"] | None,
     top_p: Float[Array, " batch"] | None,
 ) -> Float[Array, "batch q_levels"]:
-    """Sets the logits of all but the top tokens to -inf; of equally likely ones the first stay.
+    """Sets the logits of all but the top tokens to -inf; of equally likely tokens the first stay.
 
     Args:
         logits: unnormalized log-probabilities.
-        top_k: see `Strategy`; rounded to whole tokens, of which at least one stays.
+        top_k: see `Strategy`; rounded to whole tokens, at least one.
         top_p: see `Strategy`; at least one token stays.
     """
     if logits.shape[-1] > _MAX_LEVELS_TO_COMPARE:
@@ -121,7 +122,7 @@ def _restrict_by_sorting(
     top_k: Float[Array, " batch"] | None,
     top_p: Float[Array, " batch"] | None,
 ) -> Float[Array, "batch q_levels"]:
-    """The same for any number of levels: what stays comes first in the order, up to a last one."""
+    """The same as `restrict` for any number of levels, by sorting the tokens by probability."""
     levels = jnp.broadcast_to(jnp.arange(logits.shape[-1]), logits.shape)
     falling, order = jax.lax.sort((-logits, levels), is_stable=True, num_keys=1)
     stays = jnp.full_like(levels, True, dtype=bool)

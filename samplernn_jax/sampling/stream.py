@@ -1,4 +1,4 @@
-"""An endless generation: block after block, in constant memory, saved and resumed to the sample."""
+"""Endless streams of audio: block after block, in constant memory, saved and resumed exactly."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +15,17 @@ Audio = Float32[np.ndarray, "num_sequences num_samples"]
 
 
 class Stream(Iterator[Audio]):
-    """Iterates over blocks of audio, float32 [num_sequences, block_len], and never ends.
+    """An endless iterator over blocks of audio, float32 [num_sequences, block_len].
 
     Attributes:
-        sample_rate_hz: of the audio.
-        numbers: of the sequences, int [num_sequences].
-        settings: the `Points` of the strategy that they are drawn with.
-        block_len: samples of a block.
-        prompts: what each sequence continues, as the model heard it; () without prompts.
-        notes: what the user may want to know about the prompts, a sentence each.
-        bits: float32 [num_sequences, num_samples], bits of each sample that was given last, under
-            the model, whatever the strategy that it was drawn with.
+        sample_rate_hz: the sample rate of the audio.
+        numbers: the numbers of the sequences, int [num_sequences].
+        settings: the `Points` of the strategy with which samples are drawn.
+        block_len: the number of samples in a block.
+        prompts: the prompt of each sequence, as the model heard it; () without prompts.
+        notes: remarks about the prompts for the user, a sentence each.
+        bits: float32 [num_sequences, num_samples], the bits of each sample that was returned last,
+            under the model itself, whatever the strategy.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Stream(Iterator[Audio]):
         prompts: tuple[np.ndarray, ...] = (),
         notes: tuple[str, ...] = (),
     ) -> None:
-        """Continues where the snapshot was taken; `Generator.stream` makes these."""
+        """Goes on from a snapshot; use `Generator.stream` or `Generator.resume` instead."""
         self.sample_rate_hz = engine.sample_rate_hz
         self.prompts, self.notes = prompts, notes
         self.numbers, self.settings = snapshot.numbers, snapshot.settings
@@ -48,11 +48,11 @@ class Stream(Iterator[Audio]):
         self._num_frames = -(-self.block_len // engine.config.top_frame_size)
 
     def __next__(self) -> Audio:
-        """The next block."""
+        """Returns the next block."""
         return self.take(self.block_len)
 
     def take(self, num_samples: int) -> Audio:
-        """The next `num_samples` samples, [num_sequences, num_samples]; `bits` are theirs.
+        """Returns the next samples, [num_sequences, num_samples]; `bits` then has their bits.
 
         Raises:
             ValueError: num_samples is less than 1.
@@ -69,17 +69,17 @@ class Stream(Iterator[Audio]):
         return quantization.decode(tokens, config.q_levels, config.q_type)
 
     def blocks(self, num_samples: int) -> Iterator[Audio]:
-        """The next `num_samples` samples in blocks, of which the last may be shorter."""
+        """Yields the next `num_samples` samples in blocks; the last block may be shorter."""
         for first in range(0, num_samples, self.block_len):
             yield self.take(min(self.block_len, num_samples - first))
 
     def _decode(self) -> None:
-        """Dispatches a block, unless an interruption left one that was not fetched."""
+        """Dispatches a block, unless an interruption left one that is not fetched yet."""
         if self._decoded is None:
             self._running, self._decoded = self._engine.decode(self._running, self._num_frames)
 
     def _fetch(self) -> int:
-        """Waits for what was decoded, and gives its number of samples."""
+        """Waits for the decoded block, and returns its number of samples."""
         if self._decoded is None:
             return 0
         tokens, bits = (np.asarray(x)[: len(self.numbers)] for x in self._decoded)
@@ -87,7 +87,7 @@ class Stream(Iterator[Audio]):
         return tokens.shape[1]
 
     def _joined(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens and bits that were fetched and not yet taken."""
+        """Returns the tokens and bits that were fetched and not yet taken."""
         tokens, bits = (np.concatenate(parts, axis=1) for parts in zip(*self._fetched, strict=True))
         return tokens, bits
 

@@ -1,1 +1,1 @@
-"""Optimizer, step, parallel mapping, loop, checkpoints, metrics."""
+"""Training: optimizer, step, loop, plan, health and logbook."""

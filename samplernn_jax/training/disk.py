@@ -1,4 +1,4 @@
-"""What a full disk does to a run."""
+"""Checks for a full disk."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from samplernn_jax.units import describe_bytes
 
 
 def check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
-    """Raises ValueError where there is no room for a checkpoint."""
+    """Raises ValueError if there is no room for a checkpoint."""
     needed = checkpoint_bytes(config)
     free = int(from_first_process(float(free_bytes(workdir.path))))
     if needed > free:
@@ -25,10 +25,10 @@ def check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
 
 @contextlib.contextmanager
 def full_disk_as_sentence(workdir: Workdir) -> Iterator[None]:
-    """Says what to do where the disk is full.
+    """Turns errors of a full disk in the block into advice.
 
     Raises:
-        ValueError: it is full.
+        ValueError: the disk is full.
     """
     try:
         yield

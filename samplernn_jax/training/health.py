@@ -1,4 +1,4 @@
-"""The health of a run: warnings about what usually goes wrong, each a sentence for the user."""
+"""The health of a run: warnings about common problems, each a sentence for the user."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from samplernn_jax.quantization import decode
 from samplernn_jax.runs.metrics import Entry
 
 _STUCK_BITS = 0.05
-"""A model within this distance of the histogram knows nothing of the order of samples."""
+"""A model within this distance in bits of the histogram knows nothing of the order of samples."""
 
 _RISING_BITS = 0.02
 """A smaller rise above the best validation is noise."""
@@ -23,18 +23,18 @@ _RISING_VALIDATIONS = 3
 _SILENT_DB = -60.0
 
 _NOISE_FLATNESS = 0.5
-"""White noise has 1, music and speech are below 0.1."""
+"""The flatness of noise: white noise has 1, music and speech have less than 0.1."""
 
 _FFT_SIZE = 512
 _EXCERPT_SAMPLES = 2**18
 
 
 def bits_warnings(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
-    """Warnings about the bits of a run.
+    """Returns warnings about the bits of a run.
 
     Args:
-        entries: of the metrics log, in the order of their steps.
-        baselines: of what validation reads.
+        entries: the entries of the metrics log, in the order of their steps.
+        baselines: the baselines on the validation audio.
     """
     valid = [entry for entry in entries if "valid_bits" in entry]
     warnings = []
@@ -64,16 +64,16 @@ def bits_warnings(entries: Sequence[Entry], baselines: Baselines) -> list[str]:
 
 
 def _train_bits(entries: Sequence[Entry], step: int | float) -> float:
-    """The last training bits up to a step; infinite if there are none."""
+    """Returns the last training bits up to a step; infinite if there are none."""
     bits = [e["train_bits"] for e in entries if "train_bits" in e and e["step"] <= step]
     return bits[-1] if bits else math.inf
 
 
 def audio_warnings(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
-    """Warnings about generated audio.
+    """Returns warnings about generated audio.
 
     Args:
-        sequences: float32 [num_sequences, num_samples], generated.
+        sequences: float32 [num_sequences, num_samples], the generated audio.
         recordings: float32 [num_samples], an excerpt of the training data.
     """
     loudness_db = [_loudness_db(waveform) for waveform in sequences]
@@ -94,19 +94,19 @@ def audio_warnings(sequences: np.ndarray, recordings: np.ndarray) -> list[str]:
 
 
 def excerpt(split: Split, model: ArchitectureConfig) -> np.ndarray:
-    """The beginning of a split's longest clip, float32 [num_samples], quantized as for `model`."""
+    """Returns the beginning of a split's longest clip, float32 [num_samples], quantized."""
     clip = int(np.argmax(split.lengths))
     tokens = split.tokens(clip, 0, min(int(split.lengths[clip]), _EXCERPT_SAMPLES), model)
     return np.asarray(decode(tokens, model.q_levels, model.q_type))
 
 
 def _loudness_db(waveform: np.ndarray) -> float:
-    """Root mean square in dB of full scale."""
+    """Returns the root mean square in dB of full scale."""
     return float(10 * np.log10(np.mean(np.square(waveform, dtype=np.float64)) + 1e-12))
 
 
 def _flatness(waveform: np.ndarray) -> float:
-    """Geometric over arithmetic mean of the power spectrum, averaged over frames, in [0, 1]."""
+    """Returns the geometric over the arithmetic mean of the power spectrum, mean over frames."""
     padded = np.pad(waveform, (0, max(0, _FFT_SIZE - len(waveform))))
     power = np.mean(power_spectrogram(padded, _FFT_SIZE, _FFT_SIZE // 2, _FFT_SIZE), axis=0)
     power = np.maximum(power[1:], 1e-12)

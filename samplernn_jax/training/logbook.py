@@ -1,4 +1,4 @@
-"""What the user sees of a run: lines, metrics, the learning curve, sounds and warnings."""
+"""The user's view of a run: lines, metrics, the learning curve, audio and warnings."""
 
 import math
 import time
@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 
 
 class Logbook:
-    """Records and reports a run; of several processes, the first one does."""
+    """The records of a run, written and printed by the first process only."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class Logbook:
         """Opens the metrics log.
 
         Args:
-            config: of the run.
-            workdir: of the run.
-            dataset: of the run.
-            report: gets the lines for the user.
+            config: the run's configuration.
+            workdir: the workdir of the run.
+            dataset: the dataset of the run.
+            report: receives the lines for the user.
             start_step: the step after which the run goes on.
-            is_validated: whether that step is validated; if not, it is going to be.
+            is_validated: whether that step is validated already.
         """
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._report, self._last_step = report, stopping.last_step(config, dataset)
@@ -82,7 +82,7 @@ class Logbook:
             self._tell(f"step {step}/{self._last_step}: {values_so_far}")
 
     def validated(self, step: int, valid_bits: float) -> None:
-        """Records a validation, draws the learning curve, and says how the run is doing."""
+        """Records a validation, draws the learning curve, and prints the state of the run."""
         self._writer.scalars(step, {"valid_bits": valid_bits})
         entries = read_metrics(self._workdir)
         learning_curve(self._workdir.learning_curve, entries, self._baselines._asdict())
@@ -96,7 +96,7 @@ class Logbook:
         if "steps_per_s" in latest:
             left = clock_time((self._last_step - step) / latest["steps_per_s"])
             speed = f", {latest['samples_per_s']:,.0f} samples/s, {left} left"
-        if "train_bits" in latest:  # else it is an imported model that is not trained yet
+        if "train_bits" in latest:  # missing for an imported model that is not trained yet
             bits = (
                 f"{latest['train_bits']:.3f} bits per sample in training, "
                 f"{valid_bits:.3f} in validation"
@@ -113,7 +113,7 @@ class Logbook:
 
         Args:
             step: the last step of the run so far.
-            params: on a device of this process.
+            params: the parameters, on a device of this process.
         """
         sample, rate = self._config.sample, self._dataset.sample_rate_hz
         sequences = Generator(self._config.model, params, rate).generate(

@@ -1,4 +1,4 @@
-"""The training loop: segments in, checkpoints, metrics and sounds out."""
+"""The training loop: segments in; checkpoints, metrics and audio out."""
 
 import contextlib
 import dataclasses
@@ -31,13 +31,13 @@ from samplernn_jax.training.step import init_state, map_train_step
 from samplernn_jax.training.window import Window
 
 _TIMED_CALLS = range(1, 3)
-"""The calls of the step from which the time of an epoch is estimated; the first one warms up."""
+"""The calls of the step that give an estimate of an epoch's time; the first one warms up."""
 
 
 def _start(
     config: ExperimentConfig, mesh: Mesh, checkpoints: Checkpoints, step: int | None
 ) -> Position:
-    """The position after `step`; None for a fresh start."""
+    """Returns the position after `step`, or the start of the run for None."""
     params = init_params(config.model, jax.random.key(config.seed))
     state = init_state(config.optimizer, params)
     num_rows = len(rows_of_process(mesh, config.data.batch_size))
@@ -49,7 +49,7 @@ def _start(
 
 
 def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
-    """Joins `size` segments into one with an axis of steps after the rows; size 1 adds no axis."""
+    """Yields segments joined in groups, with an axis of steps after the rows; none for size 1."""
     if size == 1:
         return segments
     groups = iter(lambda: list(itertools.islice(segments, size)), [])
@@ -58,7 +58,7 @@ def _in_groups(segments: Iterator[Segment], size: int) -> Iterator[Segment]:
 
 @dataclasses.dataclass
 class Trainer:
-    """The loop, with logging, checkpoints, validation and samples at their steps."""
+    """The training loop, with logging, checkpoints, validation and generated audio."""
 
     config: ExperimentConfig
     dataset: Dataset
@@ -79,9 +79,9 @@ class Trainer:
         """Trains until the run is over.
 
         Args:
-            workdir: of the run.
-            from_step: go on from this checkpoint, and remove the later ones as soon as it is clear
-                that the run can; None for the latest, or the beginning where there is none.
+            workdir: the workdir of the run.
+            from_step: the checkpoint to go on from; later ones are removed once it is clear that
+                the run can go on. None for the latest, or for the beginning if there is none.
 
         Raises:
             ValueError: there is no such checkpoint, or the run cannot go on from it.
@@ -118,7 +118,7 @@ class Trainer:
             self._loop(train_step, position, segments)
 
     def _checkpoint_to_go_on_from(self, from_step: int | None) -> int | None:
-        """Its step, the same in all processes; None in a fresh run."""
+        """Returns the step of the checkpoint, the same in all processes; None in a new run."""
         if from_step is None:
             latest = self.checkpoints.latest_step
             agreed = int(from_first_process(-1.0 if latest is None else float(latest)))
@@ -139,7 +139,7 @@ class Trainer:
             )
 
     def _compiled_step(self) -> Step:
-        """The training step; says what it takes of the devices.
+        """Returns the training step, and prints the memory that it takes.
 
         Raises:
             ValueError: a device has too little memory.
@@ -154,7 +154,7 @@ class Trainer:
         return step % self.config.train.valid_every == 0 or step == self.last_step
 
     def _is_over(self, step: int) -> bool:
-        """Whether there is nothing left to do; if so, says why."""
+        """Returns whether nothing is left to do; if so, prints the reason."""
         best_bits, best_step = self.checkpoints.best_until(step) or (math.inf, 0)
         if step >= self.last_step:
             self.report(
@@ -171,7 +171,7 @@ class Trainer:
         return False
 
     def _segments(self, first: int) -> Generator[Segment, None, None]:
-        """Segments on the devices; each process reads its rows only."""
+        """Yields segments on the devices; each process reads only its own rows."""
         data, train = self.config.data, self.dataset.splits["train"]
         rows = rows_of_process(self.mesh, data.batch_size)
         segments = training_segments(
@@ -205,7 +205,7 @@ class Trainer:
                 return
 
     def _time_first_calls(self, call: int, step: int) -> None:
-        """Says how long an epoch takes, once that is known."""
+        """Prints the time of an epoch, once it is known."""
         finished = call - 1
         if finished == _TIMED_CALLS.start:
             self.window.wait_for_previous()
@@ -217,7 +217,7 @@ class Trainer:
             self.report(plan.describe_time(self.config, self.dataset, step_s, step))
 
     def _interrupt(self, step: int) -> NoReturn:
-        """Ends the run, without taking the time to validate what was saved."""
+        """Ends the run without taking the time to validate the saved checkpoint."""
         self.checkpoints.prune()
         raise Interrupted(
             f"Stopped after step {step}, which is saved; the same command goes on from there.",
@@ -227,7 +227,7 @@ class Trainer:
     def _log(self, step: int, wait: bool) -> None:
         """Logs the steps since the last entry.
 
-        Unless `wait`, the newest is left for the next entry, so that the device never waits.
+        Unless `wait`, the newest step is left for the next entry, so that the device never waits.
         """
         values = self.window.take(wait)
         if not values:
@@ -237,7 +237,7 @@ class Trainer:
             self.logbook.log(step if wait else step - self.config.parallel.steps_per_call, values)
 
     def _check_skipped(self, step: int, values: dict[str, float]) -> None:
-        """Warns of skipped steps; raises ValueError where too many were skipped in a row."""
+        """Warns of skipped steps; raises ValueError if too many were skipped in a row."""
         if "skipped_steps" not in values:
             return
         in_a_row = self.window.skipped_in_a_row
@@ -253,7 +253,7 @@ class Trainer:
         )
 
     def _validate(self, step: int, params: Params) -> bool:
-        """Validates the checkpoint of a step, and samples; True where the run is over."""
+        """Validates a checkpoint, and generates audio; returns whether the run is over."""
         with self.request.ends_at_once(
             f"Stopped after step {step}, which is saved; the same command goes on with its "
             "validation."
@@ -284,7 +284,7 @@ class Trainer:
         return is_over
 
     def _check_finite(self, step: int, bits: float) -> None:
-        """Raises ValueError where a model is broken, and removes its checkpoint."""
+        """Raises ValueError if the bits are not finite, and removes the checkpoint."""
         if math.isfinite(bits):
             return
         if step == IMPORTED_STEP:

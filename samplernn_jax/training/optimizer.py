@@ -1,4 +1,4 @@
-"""The original's optimizer, Adam as lasagne has it, and what one may put around it."""
+"""The original's optimizer, Adam as in lasagne, with optional schedules, clipping and averages."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """See `OptimizerConfig`; the structure of the state is the same for every configuration."""
+    """Returns the optimizer; the structure of its state is the same for every configuration."""
     return optax.chain(
         optax.clip(config.clip_value) if config.clip_value else optax.identity(),
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
@@ -23,7 +23,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
-    """The learning rate as a function of the number of updates so far."""
+    """Returns the learning rate as a function of the number of updates so far."""
     peak = config.learning_rate
     after: optax.Schedule
     if config.schedule == "cosine":
@@ -34,13 +34,13 @@ def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
         after = optax.constant_schedule(peak)
     if config.warmup_steps == 0:
         return after
-    # The first update takes a step already, and the last one of the warm-up the full one.
+    # The first update already takes a small step, and the last update of the warm-up a full one.
     rising = optax.linear_schedule(peak / config.warmup_steps, peak, config.warmup_steps - 1)
     return optax.join_schedules([rising, after], [config.warmup_steps])
 
 
 class LasagneAdamState(NamedTuple):
-    """Updates so far, and the moving means of the gradients and of their squares."""
+    """The number of updates so far, and the moving means of the gradients and their squares."""
 
     num_updates: Array
     mean: optax.Params
@@ -48,7 +48,7 @@ class LasagneAdamState(NamedTuple):
 
 
 def scale_by_lasagne_adam() -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015) in the efficient form of its section 2, as in lasagne.updates.adam.
+    """Returns Adam (Kingma and Ba 2015) in the efficient form of its section 2, as in lasagne.
 
     Epsilon is added to the square root before the bias of the mean of squares is corrected, which
     at the first step makes it 32 times larger than in `optax.scale_by_adam`.

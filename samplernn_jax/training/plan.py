@@ -32,14 +32,14 @@ from samplernn_jax.units import clock_time, describe_bytes, describe_duration
 
 
 class Cost(NamedTuple):
-    """What the steps of a run take.
+    """The memory and the compile time of a run's steps.
 
     Attributes:
-        training_bytes: memory on each device in one call of the training step, as XLA plans it:
-            state, carry, segment and temporary values.
-        evaluation_bytes: the same in the evaluation step, while state and carry of training wait.
+        training_bytes: the memory on each device in one call of the training step, as XLA plans
+            it: state, carry, segment and temporary values.
+        evaluation_bytes: the same for the evaluation step, with the state and carry of training.
         limit_bytes: the memory of each device; None where it is unknown.
-        compile_s: seconds to compile both steps.
+        compile_s: the seconds to compile both steps.
     """
 
     training_bytes: int
@@ -59,7 +59,7 @@ class Cost(NamedTuple):
 
 
 def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, mesh: Mesh) -> Cost:
-    """Compiles the training step and the evaluation step for shapes alone.
+    """Compiles the training step and the evaluation step for shapes, and returns their cost.
 
     Under shard_map, a later call with arrays uses the compiled step; pmap compiles again.
     """
@@ -81,7 +81,7 @@ def cost_of_call(train_step: Step, eval_step: Step, config: ExperimentConfig, me
 
 
 def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
-    """The shapes of the segments in one call of the training step."""
+    """Returns the shapes of the segments in one call of the training step."""
 
     def of_batch(x: np.ndarray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((config.data.batch_size, *x.shape[1:]), x.dtype)
@@ -90,18 +90,18 @@ def _segment_shapes(config: ExperimentConfig, mesh: Mesh) -> Segment:
 
 
 def _bytes_of_call(step: Step, shared: Any, carry: Any, rows: Any) -> int:
-    """The memory that a call takes on each device."""
+    """Returns the memory that a call takes on each device."""
     analysis = step.lower(shared, carry, rows).compile().memory_analysis()
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
 
 def num_bytes(shapes: Any) -> int:
-    """The bytes of a pytree of arrays or of their shapes."""
+    """Returns the bytes of a pytree of arrays or of their shapes."""
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
 
 
 def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
-    """Raises ValueError where a device has too little memory for training or for evaluation."""
+    """Raises ValueError if a device has too little memory for training or for evaluation."""
     if cost.missing_bytes:
         step = "a training" if cost.training_bytes == cost.memory_bytes else "an evaluation"
         raise ValueError(
@@ -112,7 +112,7 @@ def check_memory(cost: Cost, config: ExperimentConfig, mesh: Mesh) -> None:
 
 
 def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
-    """Which settings to change where training or evaluation runs out of memory."""
+    """Returns advice on settings that lower the memory of training and evaluation."""
     lower = f"lower data.batch_size, data.seq_len (now {config.data.seq_len}) or model.dim"
     if config.parallel.microbatches >= config.data.batch_size // mesh.size:
         return lower
@@ -124,7 +124,7 @@ def memory_advice(config: ExperimentConfig, mesh: Mesh) -> str:
 
 @contextlib.contextmanager
 def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[None]:
-    """Says what to do where a device runs out of memory.
+    """Turns out-of-memory errors in the block into advice.
 
     Raises:
         ValueError: a device ran out of memory.
@@ -141,7 +141,7 @@ def out_of_memory_as_sentence(config: ExperimentConfig, mesh: Mesh) -> Iterator[
 
 
 def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> float:
-    """Seconds of the second call of the training step, on random tokens."""
+    """Returns the seconds of the second call of the training step, on random tokens."""
     rows = rows_of_process(mesh, config.data.batch_size)
     params = init_params(config.model, jax.random.key(config.seed))
     state = replicate(mesh, init_state(config.optimizer, params))
@@ -154,7 +154,7 @@ def seconds_per_call(train_step: Step, config: ExperimentConfig, mesh: Mesh) -> 
 
 
 def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
-    """Random tokens in the shape of the segments in one call of the training step."""
+    """Returns random tokens in the shape of the segments in one call of the training step."""
     model, data, at_once = config.model, config.data, config.parallel.steps_per_call
     steps = (num_rows,) if at_once == 1 else (num_rows, at_once)
     rng = np.random.default_rng(config.seed)
@@ -167,7 +167,7 @@ def random_segment(config: ExperimentConfig, num_rows: int) -> Segment:
 
 
 def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator[str]:
-    """Lines about the model, the devices and the data of a run."""
+    """Yields lines about the model, the devices and the data of a run."""
     tiers = count_parameters(abstract_params(config.model))
     sizes = ", ".join(f"{name} {size:,}" for name, size in tiers.items())
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
@@ -189,14 +189,14 @@ def describe(config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> Iterator
 
 
 def describe_products(products: Products) -> str:
-    """The precision of matrix products."""
+    """Returns the precision of matrix products in words."""
     if products.dtype == "float32" and products.precision == "default":
         return "float32, rounded as the device does by default"
     return products.dtype
 
 
 def describe_cost(cost: Cost) -> str:
-    """A line about the memory of the steps."""
+    """Returns a line about the memory of the steps."""
     of_all = "" if cost.limit_bytes is None else f" of {describe_bytes(cost.limit_bytes)}"
     return (
         f"A training step takes {describe_bytes(cost.training_bytes)}{of_all} on each device, an "
@@ -206,7 +206,7 @@ def describe_cost(cost: Cost) -> str:
 
 
 def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, first: int) -> str:
-    """A line about the time of an epoch, and of the rest of the run after step `first`."""
+    """Returns a line about the time of an epoch, and of the rest of the run after step `first`."""
     epoch_s = stopping.steps_per_epoch(config.data, dataset) * step_s
     left = stopping.last_step(config, dataset) - first
     return (
@@ -216,7 +216,7 @@ def describe_time(config: ExperimentConfig, dataset: Dataset, step_s: float, fir
 
 
 def count_parameters(params: Params) -> dict[str, int]:
-    """The number of parameters of each tier, or of each part of a WaveNet."""
+    """Returns the number of parameters of each tier, or of each part of a WaveNet."""
     return {
         name: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tier))
         for name, tier in params.items()

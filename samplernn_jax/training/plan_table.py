@@ -1,8 +1,8 @@
 """The cost of a run over batch sizes, from measurements that take about a minute in all.
 
-Real steps are measured from the smallest batch size on, the first one on a part of `seq_len`. Each
-measurement tells how long the next one takes, and none begins that would not end in time: the rest
-is extrapolated, and marked with "~".
+Real steps are measured from the smallest batch size up, the first one on a part of `seq_len`. Each
+measurement predicts the time of the next one. A measurement that would not end in time is left out:
+its figures are extrapolated, and marked with "~".
 """
 
 import dataclasses
@@ -27,16 +27,16 @@ from samplernn_jax.training.step import init_state, map_train_step
 from samplernn_jax.units import clock_time, describe_bytes
 
 _BUDGET_S = 50.0
-"""For measuring steps; with the sampler and the start of the command, about a minute in all."""
+"""Seconds for measuring steps; the sampler and the start of the command make it about a minute."""
 
 _LIVE_BLOCK_S = 0.02
 
 _FACTORS = (0.25, 0.5, 1, 2, 4)
 _FIRST_PART = 8
-"""The first measurement takes one part of this many of a segment; a whole step may take minutes."""
+"""The number of parts of a segment; one part is measured first, as a whole may take minutes."""
 
 _AS_FAST = 0.95
-"""Batch sizes whose samples per second differ by less than this are equally fast."""
+"""Batch sizes that reach this share of the highest samples per second count as equally fast."""
 
 
 class Measurement(NamedTuple):
@@ -59,10 +59,10 @@ class Row(NamedTuple):
     """The cost of a run with one batch size.
 
     Attributes:
-        config: of the run.
+        config: the run's configuration.
         memory_bytes: on each device.
         step_s: seconds of a step; None where a device has too little memory for it.
-        is_measured: whether it was measured; otherwise it is extrapolated.
+        is_measured: whether the cost was measured; otherwise it is extrapolated.
     """
 
     config: ExperimentConfig
@@ -72,13 +72,13 @@ class Row(NamedTuple):
 
     @property
     def samples_per_s(self) -> float:
-        """Samples per second in training; 0 where it does not fit."""
+        """The samples per second in training; 0 if the batch does not fit."""
         data = self.config.data
         return data.batch_size * data.seq_len / self.step_s if self.step_s else 0.0
 
 
 def measure(config: ExperimentConfig, mesh: Mesh) -> Measurement | None:
-    """Compiles a step and runs it twice; None where memory runs out although it should fit."""
+    """Compiles a step and runs it twice; returns None if memory runs out although it should fit."""
     try:
         train_step = map_train_step(config, mesh)
         cost = plan.cost_of_call(train_step, compile_eval_step(config, mesh), config, mesh)
@@ -93,7 +93,7 @@ def measure(config: ExperimentConfig, mesh: Mesh) -> Measurement | None:
 
 
 def live_samples_per_s(config: ArchitectureConfig, sample_rate_hz: int) -> float:
-    """Samples per second of one stream of a model with random parameters; takes about a second."""
+    """Returns the samples per second of one stream of a random model; takes about a second."""
     generator = Generator(config, init_params(config, jax.random.key(0)), sample_rate_hz)
     block_s = max(_LIVE_BLOCK_S, 1 / sample_rate_hz)
     stream = generator.stream(jax.random.key(0), 1, block_s)
@@ -109,15 +109,15 @@ def table(
     play: Play = live_samples_per_s,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[str]:
-    """Lines that announce each measurement as it begins, then the table and a recommendation.
+    """Yields lines that announce each measurement, then the table and a recommendation.
 
     Args:
-        config: of the run.
-        dataset: gives the lengths of the clips and the sample rate.
+        config: the run's configuration.
+        dataset: the dataset, with the lengths of its clips and its sample rate.
         mesh: the devices.
         measure: measures a step.
-        play: measures how many samples per second one stream has.
-        clock: the time in seconds.
+        play: measures the samples per second of one stream.
+        clock: returns the time in seconds.
     """
     sizes = _over_batch_sizes(config, mesh)
     began, known = clock(), _Measurements(_constant_bytes(config))
@@ -137,7 +137,7 @@ def table(
 
 
 class _Timed(NamedTuple):
-    """A step that was run: its `_size`, its seconds, and the seconds to compile it."""
+    """The timing of a step: its `_size`, its seconds, and the seconds to compile it."""
 
     size: int
     step_s: float
@@ -145,10 +145,10 @@ class _Timed(NamedTuple):
 
 
 class _Measurements:
-    """The measurements so far, and what follows from them for larger steps."""
+    """The measurements so far, with extrapolation to larger steps."""
 
     def __init__(self, constant_bytes: int) -> None:
-        """Begins with the memory that every step takes."""
+        """Starts with the memory that every step takes."""
         self._measured: dict[ExperimentConfig, Measurement] = {}
         self._memory = [(0, constant_bytes)]  # by `_size`
         self._largest: _Timed | None = None
@@ -157,7 +157,7 @@ class _Measurements:
         self.limit_bytes: int | None = None
 
     def add(self, config: ExperimentConfig, measurement: Measurement | None) -> None:
-        """Adds a measurement, of a larger step than all before; None where memory ran out."""
+        """Adds the measurement of a step larger than all before; None if memory ran out."""
         self.is_full = measurement is None or measurement.step_s is None
         if measurement is None:
             self._ran_out_at = _size(config)
@@ -170,7 +170,7 @@ class _Measurements:
             self._largest = _Timed(_size(config), step_s, cost.compile_s)
 
     def row(self, config: ExperimentConfig) -> Row:
-        """The cost as it was measured, or as it follows from the measurements."""
+        """Returns the measured or extrapolated cost of a configuration."""
         if config in self._measured:
             cost, step_s = self._measured[config]
             return Row(config, cost.memory_bytes, step_s, is_measured=True)
@@ -178,26 +178,26 @@ class _Measurements:
         return Row(config, self._memory_bytes(config), step_s, is_measured=False)
 
     def seconds_to_measure(self, config: ExperimentConfig) -> float:
-        """Seconds to compile and for two calls; 0 before anything is known."""
+        """Returns the expected seconds to compile and for two calls; 0 before any measurement."""
         step_s = self._step_s(config)
         if self._largest is None or step_s is None:
             return 0.0
         return self._largest.compile_s + 2 * config.parallel.steps_per_call * step_s
 
     def _is_too_large(self, config: ExperimentConfig) -> bool:
-        """Whether a device has too little memory for it."""
+        """Returns whether a device has too little memory for a configuration."""
         if _size(config) >= self._ran_out_at:
             return True
         return self.limit_bytes is not None and self._memory_bytes(config) > self.limit_bytes
 
     def _step_s(self, config: ExperimentConfig) -> float | None:
-        """Seconds in proportion to the largest measured step; None before there is one."""
+        """Returns seconds in proportion to the largest measured step; None without one."""
         if self._largest is None:
             return None
         return self._largest.step_s * _size(config) / self._largest.size
 
     def _memory_bytes(self, config: ExperimentConfig) -> int:
-        """On a line through the two largest compiled steps, or through one and an empty step."""
+        """Returns the memory on a line through the two largest compiled steps, or one and none."""
         if len(self._memory) == 1:
             return self._memory[0][1]
         (x0, y0), (x1, y1) = self._memory[-2:]
@@ -205,12 +205,12 @@ class _Measurements:
 
 
 def _size(config: ExperimentConfig) -> int:
-    """The tokens of a step; its time and memory grow with them."""
+    """Returns the number of tokens in a step, with which its time and memory grow."""
     return config.data.batch_size * (config.model.overlap + config.data.seq_len)
 
 
 def _over_batch_sizes(config: ExperimentConfig, mesh: Mesh) -> list[ExperimentConfig]:
-    """The configuration with batch sizes around its own, ascending."""
+    """Returns the configuration with batch sizes around its own, ascending."""
     evenly = mesh.size * config.parallel.microbatches
     sizes = [int(config.data.batch_size * factor) for factor in _FACTORS]
     return [
@@ -227,7 +227,7 @@ def _part_of_a_segment(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _constant_bytes(config: ExperimentConfig) -> int:
-    """Bytes of parameters, optimizer and gradients, on every device with any batch size."""
+    """Returns the bytes of parameters, optimizer and gradients, equal for all batch sizes."""
     params = abstract_params(config.model)
     state = jax.eval_shape(lambda params: init_state(config.optimizer, params), params)
     return plan.num_bytes((state, params))  # gradients are as large as the parameters
@@ -256,10 +256,10 @@ def _line(row: Row, known: _Measurements, dataset: Dataset) -> str:
 
 
 def _advice(rows: Sequence[Row], config: ExperimentConfig, dataset: Dataset, mesh: Mesh) -> str:
-    """Which row to take.
+    """Returns the recommended row in words.
 
-    Where no whole step was measured, all rows have the same speed; then it is that of the recipe's
-    batch size, or the largest that fits.
+    If no whole step was measured, all rows have the same speed. Then the row of the configured
+    batch size is recommended, or the largest that fits.
     """
     fitting = [row for row in rows if row.step_s is not None]
     if not fitting:

@@ -1,4 +1,4 @@
-"""A point of a training run from which it goes on exactly, and the checkpoint that holds it."""
+"""Positions of a training run, from which it goes on exactly, and their checkpoints."""
 
 from typing import NamedTuple
 
@@ -18,9 +18,9 @@ class Position(NamedTuple):
 
 
 def to_checkpoint(position: Position) -> Checkpoint:
-    """The checkpoint of a position.
+    """Returns the checkpoint of a position.
 
-    Its `params` are the moving average where there is one; then `rest` has the parameters.
+    Its `params` are the moving average if there is one; then `rest` has the parameters themselves.
     """
     state, carry = position
     rest = {**state._asdict(), "carry": carry}
@@ -31,11 +31,11 @@ def to_checkpoint(position: Position) -> Checkpoint:
 
 
 def from_checkpoint(checkpoint: Checkpoint, fresh: Position) -> Position:
-    """The position of a checkpoint.
+    """Returns the position of a checkpoint.
 
     Args:
         checkpoint: a checkpoint of the same run, or an imported model.
-        fresh: the start of the run, from which an imported model takes all but the parameters.
+        fresh: the start of the run, which supplies all but the parameters of an imported model.
     """
     params, rest = checkpoint
     has_average = fresh.state.average is not None

@@ -1,4 +1,4 @@
-"""A training run: its configuration is checked, its files are opened, then the loop trains."""
+"""Training runs: the configuration is checked, files are opened, then the loop trains."""
 
 import dataclasses
 import itertools
@@ -38,22 +38,21 @@ from samplernn_jax.training.loop import Trainer
 def train(
     config: ExperimentConfig, workdir: Path, report: Report, from_step: int | None = None
 ) -> None:
-    """Trains in a workdir; goes on exactly where a stopped run with the same config was.
+    """Trains in a workdir; goes on exactly where a stopped run with the same config ended.
 
     Every process of a run calls this with the same arguments; all of them must see the folders of
     the workdir and the dataset.
 
     Args:
         config: the experiment.
-        workdir: folder of the run; made if needed.
-        report: gets the lines for the user, in the first process only.
-        from_step: go on from this checkpoint and remove the later ones; None for the latest.
+        workdir: the folder of the run; made if needed.
+        report: receives the lines for the user, in the first process only.
+        from_step: the checkpoint to go on from; later ones are removed. None for the latest.
 
     Raises:
-        ValueError: the configuration does not fit the devices, the dataset or the run that the
-            workdir holds, another run is in the workdir, the disk is full, or the training has
-            diverged.
-        Interrupted: a signal or the end of its time stopped the run, which is saved.
+        ValueError: the configuration does not fit the devices, the dataset or the run in the
+            workdir, another run holds the workdir, the disk is full, or the training has diverged.
+        Interrupted: a signal or the time limit stopped the run, which is saved.
     """
     request = Request(config.train.max_hours * 3600 or math.inf)
     check_folder("workdir", workdir)
@@ -77,7 +76,7 @@ def train(
 
 
 def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report) -> Dataset:
-    """The dataset of the run; then the workdir describes the run.
+    """Opens the dataset of the run, and makes the workdir describe the run.
 
     Raises:
         ValueError: the run in the workdir does not fit the configuration or the dataset.
@@ -115,7 +114,7 @@ def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
 
 
 def print_plan(config: ExperimentConfig, report: Report) -> None:
-    """Reports what a training would take, over several batch sizes, without training.
+    """Reports the memory and time of training at several batch sizes, without training.
 
     Raises:
         ValueError: the configuration does not fit the devices or the dataset.
@@ -151,7 +150,7 @@ def _with_absolute_data_path(config: ExperimentConfig) -> ExperimentConfig:
 def _with_what_is_validated(
     dataset: Dataset, config: ExperimentConfig, valid_segments: int = 0
 ) -> Dataset:
-    """The dataset with only the part of its valid split that validation reads, see `RunInfo`."""
+    """Returns the dataset with only the part of its valid split that validation reads."""
     valid, rate = dataset.splits["valid"], dataset.sample_rate_hz
     if valid_segments:
         read = first_segments(valid, config, valid_segments)
@@ -161,7 +160,7 @@ def _with_what_is_validated(
 
 
 def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
-    """Makes the synthetic corpus of a run without recordings, if it is not there."""
+    """Makes the synthetic corpus of a run without recordings, if it does not exist."""
     if exists(path):
         return
     report(f"Synthesising {config.data.synthetic_minutes:g} minutes of plucked strings.")
@@ -179,7 +178,7 @@ def _synthesise(config: ExperimentConfig, path: Path, report: Report) -> None:
 def _check_samples(
     config: ExperimentConfig, workdir: Workdir, dataset: Dataset, limit_bytes: int | None
 ) -> None:
-    """Raises ValueError where the audio to generate is empty, or has no room."""
+    """Raises ValueError if the audio to generate is empty, or does not fit on the disk."""
     sample, rate, shortest_s = config.sample, dataset.sample_rate_hz, 1 / dataset.sample_rate_hz
     if sample.duration_s < shortest_s:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""One training step, written for one device among many.
+"""The training step, written for one device among many.
 
-It runs under a mapped axis named `AXIS` and sees its device's rows only; `devices` maps it. It
-takes and returns two things: what is the same on all devices, and what is sharded by rows.
+It runs under a mapped axis named `AXIS` and sees only its device's rows; `devices` maps it. It
+takes and returns two kinds of values: those equal on all devices, and those sharded by rows.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,15 @@ Metrics = dict[str, Array]
 
 
 class TrainState(NamedTuple):
-    """What training changes, apart from the carry.
+    """The state of training, apart from the carry.
 
     Attributes:
-        step: steps so far, skipped ones included.
+        step: the number of steps so far, including skipped ones.
         params: the parameters.
-        opt_state: of the optimizer.
-        average: the moving average of the parameters; None without one.
-        skipped: steps in a row, up to now, that changed nothing, as something was not finite.
+        opt_state: the state of the optimizer.
+        average: the moving average of the parameters; None if there is none.
+        skipped: the number of latest steps in a row that were skipped, as bits or gradients were
+            not finite.
     """
 
     step: Array
@@ -45,12 +46,12 @@ class TrainState(NamedTuple):
 
     @property
     def best_params(self) -> Params:
-        """What is evaluated and sampled from: the average, if there is one."""
+        """The parameters for evaluation and sampling: the average, if there is one."""
         return self.params if self.average is None else self.average
 
 
 def init_state(config: OptimizerConfig, params: Params) -> TrainState:
-    """The start of a training of the given parameters."""
+    """Returns the state before the first step, with the given parameters."""
     average = jax.tree.map(jnp.copy, params) if config.ema_decay else None
     opt_state = make_optimizer(config).init(params)
     return TrainState(jnp.int32(0), params, opt_state, average, jnp.int32(0))
@@ -64,9 +65,9 @@ def gradients(
     segment: Segment,
     microbatches: int = 1,
 ) -> tuple[Params, Metrics, Carry]:
-    """Gradients of what is minimised over the whole batch, the same on every device.
+    """Returns the gradients of the loss over the whole batch, the same on every device.
 
-    That is the bits per sample, and those of the independent predictions by their weight.
+    The loss is the bits per sample, plus those of the independent predictions times their weight.
 
     Each device differentiates its share of the mean, so that rows with many masked targets weigh
     as in one big batch. The parameters are first marked as varying: without that, the gradients
@@ -108,7 +109,7 @@ def _accumulate(
     segment: Segment,
     microbatches: int,
 ) -> tuple[Params, SegmentBits, Carry]:
-    """The sums over the parts of the rows, each of which starts when the one before is done."""
+    """Returns the sums over the parts of the rows, which are computed one after the other."""
     parts = split_rows((carry, segment), microbatches)
     shapes = jax.eval_shape(gradient_of_share, *jax.tree.map(lambda x: x[0], parts))
     sums = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][0]))
@@ -123,13 +124,13 @@ def _accumulate(
 
 
 TrainStep = Callable[[TrainState, Carry, Segment], tuple[tuple[TrainState, Metrics], Carry]]
-"""((state, metrics), carry) from (state, carry, segment)."""
+"""A step (state, carry, segment) -> ((state, metrics), carry)."""
 
 
 def make_train_step(
     config: ArchitectureConfig, optimizer_config: OptimizerConfig, microbatches: int = 1
 ) -> TrainStep:
-    """The per-device training step."""
+    """Returns the per-device training step."""
     optimizer = make_optimizer(optimizer_config)
 
     def update(state: TrainState, grads: Params) -> TrainState:
@@ -160,10 +161,10 @@ def make_train_step(
 def _without_ended_clips(
     config: ArchitectureConfig, params: Params, carry: Carry, segment: Segment
 ) -> Carry:
-    """The carry in front of a segment; h0 in rows where a clip begins in it.
+    """Returns the carry before a segment, with h0 in rows where a clip begins in the segment.
 
-    After a segment that is passed over, the next one goes on in that clip, of which the states in
-    front know nothing.
+    After a skipped segment, the next one goes on in that clip, which the states before the skipped
+    segment do not know.
     """
     begins = jnp.any(jnp.asarray(segment.reset).reshape(len(segment.reset), -1), axis=1)
     fresh = initial_carry(config, params, len(begins))
@@ -171,7 +172,10 @@ def _without_ended_clips(
 
 
 def repeat(train_step: TrainStep) -> TrainStep:
-    """Several steps in one call: segments have an axis of steps after the rows, metrics before."""
+    """Returns several steps in one call; segments have an axis of steps after the rows.
+
+    Metrics have the axis of steps in front.
+    """
 
     def run(
         state: TrainState, carry: Carry, segments: Segment
@@ -190,7 +194,7 @@ def repeat(train_step: TrainStep) -> TrainStep:
 
 
 def map_train_step(config: ExperimentConfig, mesh: Mesh) -> Step:
-    """The training step as `config.parallel` says; state and carry are donated."""
+    """Returns the training step, mapped as `config.parallel` says; state and carry are donated."""
     train_step = make_train_step(config.model, config.optimizer, config.parallel.microbatches)
     if config.parallel.steps_per_call > 1:
         train_step = repeat(train_step)

@@ -1,4 +1,4 @@
-"""When a run is over: after its steps or epochs, or when validation no longer improves."""
+"""The end of a run: after its steps or epochs, or when validation no longer improves."""
 
 import math
 
@@ -7,12 +7,12 @@ from samplernn_jax.data.dataset import Dataset
 
 
 def steps_per_epoch(config: DataConfig, dataset: Dataset) -> float:
-    """Steps that the samples of the training split fill, not counting padding between clips."""
+    """Returns the steps that fill the training split, not counting padding between clips."""
     return dataset.splits["train"].num_samples / (config.batch_size * config.seq_len)
 
 
 def last_step(config: ExperimentConfig, dataset: Dataset) -> int:
-    """The step after which the run is over: num_steps, or num_epochs if that is earlier."""
+    """Returns the last step of the run, by num_steps, or by num_epochs if that is earlier."""
     train = config.train
     if train.num_epochs == 0:
         return train.num_steps
@@ -22,6 +22,6 @@ def last_step(config: ExperimentConfig, dataset: Dataset) -> int:
 
 
 def is_out_of_patience(config: ExperimentConfig, step: int, best_step: int) -> bool:
-    """Whether the last `patience` validations were no better than the one of `best_step`."""
+    """Returns whether the last `patience` validations were no better than that of `best_step`."""
     train = config.train
     return train.patience > 0 and step - best_step >= train.patience * train.valid_every

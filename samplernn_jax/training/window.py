@@ -1,4 +1,4 @@
-"""Metrics on the device, averaged over the steps between two entries of the log."""
+"""Means of the metrics over the steps between two entries of the log."""
 
 import time
 
@@ -17,24 +17,24 @@ class Window:
         self.restart()
 
     def restart(self) -> None:
-        """Starts the clock at the next step, so that what happens outside does not count."""
+        """Restarts the clock at the next step, so that other work does not count."""
         self._began = 0.0
         self._untimed = 1  # the first call is dispatched, and maybe compiled, before the clock
 
     def add(self, metrics: Metrics) -> None:
-        """Adds a call that was dispatched, of one step or of several."""
+        """Adds the metrics of a dispatched call, of one step or several."""
         if not self._began:
             self._began = time.perf_counter()
         self._pending.append(metrics)
 
     def wait_for_previous(self) -> None:
-        """Returns when the last call but one is done, if it was not taken."""
+        """Waits until the last call but one is done, if it was not taken."""
         jax.block_until_ready(self._pending[-2:-1])
 
     def take(self, wait: bool) -> dict[str, float]:
-        """Means over the finished steps, or with `wait` over all; {} where there is none.
+        """Returns means over the finished steps, or with `wait` over all; {} if there are none.
 
-        Skipped steps are counted, and have no part in the means.
+        Skipped steps are counted, but are not part of the means.
         """
         count = len(self._pending) if wait else len(self._pending) - 1
         taken, self._pending = jax.device_get(self._pending[:count]), self._pending[count:]

@@ -46,6 +46,7 @@ def with_train(config, **changes):
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
+@pytest.mark.slow
 def test_equal_models_have_equal_bits_whatever_the_batch(data_path, tmp_path):
     still = OptimizerConfig(learning_rate=1e-12)
     bits = []
@@ -121,6 +122,7 @@ def test_a_run_of_before_goes_on_with_what_it_validated_on(data_path, tmp_path):
     assert len(valid_bits(path)) == 3
 
 
+@pytest.mark.slow
 def test_a_run_of_before_that_validated_on_all_goes_on_so(data_path, tmp_path):
     config, path = make_config(data_path, num_steps=3), tmp_path / "run"
     run(with_train(config, valid_s=0.0), path)

@@ -22,6 +22,7 @@ def test_preparing_the_same_again_is_done_at_once_and_says_what_is_there(recordi
     assert "3 went in, 1 were passed over" in call_well("prepare", *flags)
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_goes_on(tmp_path):
     (tmp_path / "in").mkdir()
     rng = np.random.default_rng(0)

@@ -52,7 +52,14 @@ def test_gradients_of_bfloat16_products_are_those_of_float32_but_for_the_rounded
 
 
 @pytest.mark.parametrize(
-    "name", ["1tier", "2tier", "skip_gru", "4tier_lstm", "skip_lstm_onehot", "independent"]
+    "name",
+    [
+        *("1tier", "skip_lstm_onehot"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("2tier", "skip_gru", "4tier_lstm", "independent")
+        ),
+    ],
 )
 def test_no_gradient_of_a_matrix_is_rounded_to_bfloat16(name):
     config = dataclasses.replace(GRID[name], dtype="bfloat16", weight_norm=False)

@@ -136,6 +136,7 @@ def test_an_imported_model_is_trained_further(data_path, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restore_params(workdir, TINY, step=0)[1], params)
 
 
+@pytest.mark.slow
 def test_an_imported_model_that_training_makes_worse_stays_the_best(data_path, tmp_path):
     good = make_config(data_path, num_steps=60, optimizer=OptimizerConfig(learning_rate=0.01))
     good = dataclasses.replace(good, train=dataclasses.replace(good.train, valid_every=60))

@@ -180,7 +180,7 @@ def test_stopped_before_the_checkpoint_a_run_does_all_again(
         pytest.param("samplernn_jax.training.logbook.learning_curve", marks=pytest.mark.slow),
         pytest.param("samplernn_jax.sampling.generator.Generator.generate", marks=pytest.mark.slow),
         pytest.param("samplernn_jax.sampling.output.plots.spectrogram", marks=pytest.mark.slow),
-        "samplernn_jax.runs.checkpoint.Checkpoints.record",
+        pytest.param("samplernn_jax.runs.checkpoint.Checkpoints.record", marks=pytest.mark.slow),
     ],
 )
 def test_stopped_after_the_checkpoint_a_run_validates_and_samples_first(
@@ -272,6 +272,7 @@ def test_the_moving_average_is_resumed_and_is_what_is_evaluated(data_path, tmp_p
         train(make_config(data_path), tmp_path / "parts", lambda _: None)
 
 
+@pytest.mark.slow
 def test_the_time_that_a_run_is_given_ends_it_and_it_goes_on_bit_exactly(
     data_path, finished, tmp_path
 ):
@@ -299,6 +300,7 @@ def test_a_run_goes_on_from_any_kept_checkpoint_bit_exactly(data_path, finished,
         train(make_config(data_path), tmp_path / "run", lambda _: None, from_step=4)
 
 
+@pytest.mark.slow
 def test_a_run_from_before_there_was_a_precision_goes_on_with_any_and_says_which(
     data_path, finished, tmp_path
 ):
@@ -371,7 +373,7 @@ def test_patience_counts_from_the_best_step_before_the_one_a_run_goes_on_from(
     validations = {"3": 2.0, "6": 1.0}
     lines = go_back_with_patience(data_path, finished, tmp_path / "run", validations, patience=2)
     assert lines[-1].startswith("Stopped after step 9: validation has not improved on the")
-    assert lines[-1].endswith("2.000 bits of step 3 since.")
+    assert lines[-1].endswith("2.000 bits of step 3.")
 
 
 def test_the_checkpoints_are_looked_through_once(data_path, finished, tmp_path, monkeypatch):
@@ -400,6 +402,7 @@ def test_steps_per_call_that_do_not_lead_from_the_checkpoint_to_the_end_are_refu
         )
 
 
+@pytest.mark.slow
 def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
     data_path, finished, tmp_path
 ):
@@ -439,7 +442,7 @@ def test_a_validation_that_stays_the_same_ends_a_run(data_path, tmp_path, monkey
     lines = []
     train(dataclasses.replace(config, train=settings), tmp_path / "run", lines.append)
     assert lines[-1].startswith("Stopped after step 12: validation has not improved on the")
-    assert lines[-1].endswith("2.000 bits of step 3 since.")
+    assert lines[-1].endswith("2.000 bits of step 3.")
     assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
 
 

@@ -95,7 +95,9 @@ def breaking(monkeypatch):
     ("config", "microbatches", "at_once"),
     [
         pytest.param(TINY, 1, 1, id="3tier"),
-        pytest.param(TINY, 2, 3, id="microbatches and several steps a call"),
+        pytest.param(
+            TINY, 2, 3, id="microbatches and several steps a call", marks=pytest.mark.slow
+        ),
         pytest.param(VARIANTS["1tier"], 2, 1, id="1tier", marks=pytest.mark.slow),
         pytest.param(TINY_WAVENET, 1, 1, id="wavenet"),
     ],

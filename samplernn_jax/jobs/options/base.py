@@ -1,10 +1,13 @@
 """Options dataclasses: each field is a flag of a command, with its rules and its help."""
 
 import dataclasses
+import os
+import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from samplernn_jax.checks import require
+from samplernn_jax.parsing import typed
 from samplernn_jax.storage import check_local
 
 REQUIRED = dataclasses.MISSING
@@ -47,6 +50,8 @@ def option(
 class Options:
     """The options of a job.
 
+    Paths may be Path objects, and lists or single values may stand for tuples.
+
     Attributes:
         given: the fields that were set on purpose, even to their defaults. Fields that differ from
             their defaults always count as given.
@@ -58,10 +63,14 @@ class Options:
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        types = typing.get_type_hints(type(self))
         for field in fields(type(self)):
-            value = getattr(self, field.name)
+            rules, kind = field.metadata["rules"], types[field.name]
+            value = _as_kind(kind, getattr(self, field.name), rules)
+            value = typed(kind, value, field.name)
             if value is not None:
-                _check(field.name, value, field.metadata["rules"])
+                _check(field.name, value, rules)
+            object.__setattr__(self, field.name, value)
 
     def is_given(self, name: str) -> bool:
         """Whether a field was set on purpose."""
@@ -94,6 +103,18 @@ def as_text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(as_text, value))
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _as_kind(kind: Any, value: Any, rules: Rules) -> Any:
+    """Lets paths be Path objects, and lists or single values stand for tuples."""
+    is_tuple = any(typing.get_origin(x) is tuple for x in (kind, *typing.get_args(kind)))
+    if is_tuple and value is not None:
+        value = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not rules.is_path:
+        return value
+    if isinstance(value, tuple):
+        return tuple(os.fspath(x) if isinstance(x, os.PathLike) else x for x in value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _check(name: str, value: Any, rules: Rules) -> None:

@@ -121,7 +121,7 @@ class SampleOptions(Options):
             *("prompt", "block_s"),
         )
         require(self.stream or self.output is not None, "output: must be given, or --stream")
-        if self.reject is not None:
+        if self.reject:
             require(
                 len(self.reject) == 2,
                 f"reject={as_text(self.reject)}: must be two numbers LOW,HIGH",

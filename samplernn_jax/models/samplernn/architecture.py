@@ -29,12 +29,12 @@ class SampleRNNArchitecture:
     has_states = True
 
     def init(self, key: Array) -> Params:
-        """Fresh parameters."""
+        """Returns fresh parameters."""
         tokens = jnp.zeros((1, self.config.overlap + self.config.top_frame_size), jnp.int32)
         return SampleRNN(self.config).init(key, tokens)["params"]
 
     def initial_carry(self, params: Params, batch_size: int) -> Carry:
-        """The states h0 of every tier that has an RNN."""
+        """Returns the states h0 of every tier that has an RNN."""
         return initial_carry(self.config, params, batch_size)
 
     def apply(
@@ -59,15 +59,15 @@ class SampleRNNArchitecture:
         return fold(self.config, params)
 
     def decode_carry(self, params: Params, context: Int[Array, "batch overlap"]) -> Carry:
-        """The states h0: all that the context says is in the window."""
+        """Returns the states h0, as the window already holds the context."""
         return self.initial_carry(params, len(context))
 
     def to_memory(self, carry: Carry) -> steps.TierStates:
-        """The states in columns."""
+        """Returns the states in columns."""
         return steps.to_memory(self.config, carry)
 
     def to_carry(self, memory: steps.TierStates, num_frames: int) -> Carry:
-        """The states in rows."""
+        """Returns the states in rows."""
         del num_frames
         return steps.to_carry(self.config, memory)
 

@@ -27,27 +27,28 @@ class ModelConfig:
     """The shape of a SampleRNN (paper section 2; options as in the original's command line).
 
     Attributes:
-        frame_sizes: frame size of tiers 2, 3, ... K, from the bottom up, in samples. Each is a
-            multiple of the one below. () is the 1-tier baseline, an RNN over samples.
-        dim: width of every tier.
-        n_rnn: stacked RNN layers in each tier that has an RNN; at most 200 layers in all.
+        frame_sizes: the frame sizes of tiers 2, 3, ... K, from the bottom up, in samples. Each is
+            a multiple of the one below. () is the 1-tier baseline, an RNN over samples.
+        dim: the width of every tier.
+        n_rnn: the number of stacked RNN layers in each tier that has an RNN; at most 200 layers in
+            all tiers.
         rnn_type: "gru" or "lstm".
-        skip_conn: Graves-style skip connections between stacked layers (needs n_rnn > 1).
-        learn_h0: train the initial RNN states; False keeps them as they are, which is zero in a
-            model that was not imported.
-        weight_norm: weight normalization of every linear map.
-        emb_size: size of the embedding of a token; 0 means one-hot.
-        q_levels: number of quantization levels, at most 65,536.
+        skip_conn: add Graves-style skip connections between stacked layers (needs n_rnn > 1).
+        learn_h0: train the initial RNN states; False keeps them as they are, which is zero except
+            in imported models.
+        weight_norm: apply weight normalization to every linear map.
+        emb_size: the size of a token's embedding; 0 means one-hot.
+        q_levels: the number of quantization levels, at most 65,536.
         q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
-        dtype: of the factors of matrix products, "float32" or "bfloat16"; parameters, states,
-            everything between the products and the loss are float32 in any case. It holds wherever
+        dtype: the type of the factors of matrix products, "float32" or "bfloat16"; parameters,
+            states, the values between products and the loss are always float32. It applies where
             the model is run as in training: in evaluation, over prompts and for scores. The
-            sampler decodes with float32 factors.
+            sampler always decodes with float32 factors.
         independent_preds: give the top tier a second output that predicts all samples of its next
             frame independently of each other (`IndependentPreds` of the original).
-        matmul_precision: of products with float32 factors, the sampler's too. "highest" is float32
-            on every device; "default" is what is fastest, which on TPUs is bfloat16 and on recent
-            GPUs TF32.
+        matmul_precision: the precision of products with float32 factors, also in the sampler.
+            "highest" is float32 on every device; "default" is the fastest precision, which is
+            bfloat16 on TPUs and TF32 on recent GPUs.
     """
 
     architecture: ClassVar[str] = "samplernn"
@@ -93,17 +94,17 @@ class ModelConfig:
 
     @property
     def top_frame_size(self) -> int:
-        """Samples of the top tier's frame; one sample, where there is only one tier."""
+        """The number of samples in the top tier's frame; 1 where there is only one tier."""
         return self.frame_sizes[-1] if self.frame_sizes else 1
 
     @property
     def overlap(self) -> int:
-        """Samples of context in front of a segment."""
+        """The number of context samples in front of a segment."""
         return self.top_frame_size
 
     @property
     def products(self) -> Products:
-        """How it multiplies matrices; the sampler decodes with float32 factors in any case."""
+        """The precision of matrix products; the sampler always decodes with float32 factors."""
         return Products(self.dtype, self.matmul_precision)
 
     @property

@@ -1,17 +1,17 @@
-"""Rewrites a SampleRNN's parameters so that sampling does less per sample, exactly.
+"""Folding: a SampleRNN's parameters, rewritten so that sampling computes less, exactly.
 
-Everything that is linear in what is known before the loop is multiplied out in float64 and rounded
-once. What is folded, for each tier:
+All linear maps of values that are known before the loop are multiplied out in float64 and rounded
+once. For each tier, these parts are folded:
 
     weight normalization                       into the matrices
     embedding, first layer, and the linear     into tables that are looked up by token; the second
       second layer of the sample-level MLP       layer also into the output of the tier above
     InputExpand                                into the input projection of the RNN, which splits
-                                                 into one of the frame and one of what is from above
+                                                 into one of the frame and one of the tier above
     embedding of the 1-tier model              with the input projection into tables
 
-The results are plain pytrees that know their own shapes. Their matrices are [outputs, inputs], for
-columns of a batch: W @ x reads a matrix row by row.
+The results are plain pytrees. Their matrices are [outputs, inputs], for a batch in columns: W @ x
+reads a matrix row by row.
 """
 
 from collections.abc import Iterator
@@ -49,8 +49,8 @@ class FoldedRNNLayer(NamedTuple):
     """A recurrent layer.
 
     Attributes:
-        below: the projection of the layer below; None in the first layer, which has none.
-        recurrent: its recurrent matrices.
+        below: the projection of the layer below; None in the first layer.
+        recurrent: the recurrent matrices.
     """
 
     below: FoldedLinear | None
@@ -61,9 +61,9 @@ class FoldedRNN(NamedTuple):
     """A stacked RNN, after the projection of its input.
 
     Attributes:
-        layers: from the bottom up.
-        skips: the sum of linear maps of all layers' outputs, side by side; None without skip
-            connections, where the last layer's output is the RNN's.
+        layers: the layers from the bottom up.
+        skips: the linear maps of all layers' outputs, side by side, whose sum is the output; None
+            without skip connections, where the last layer's output is the RNN's.
     """
 
     layers: tuple[FoldedRNNLayer, ...]
@@ -74,13 +74,13 @@ class FoldedTier(NamedTuple):
     """A frame-level tier.
 
     Attributes:
-        frame: [projections, frame_size], projects the values of a frame. With skip connections
-            all layers of the RNN read them, side by side, else only the first.
-        from_above: projects what the tier above hands down; None in the top tier.
-        bias: [projections, 1], of that projection.
+        frame: [projections, frame_size], the projection of a frame's values. With skip connections
+            all layers of the RNN read the result, side by side, otherwise only the first.
+        from_above: the projection of the vectors from the tier above; None in the top tier.
+        bias: [projections, 1], the bias of these projections.
         rnn: the RNN.
-        output: from its output to [ratio * dim], what is handed to all frames below; in the
-            lowest tier as the activation of the MLP's second layer wants it.
+        output: the map from the RNN's output to [ratio * dim], the vectors for all frames below; in
+            the lowest tier it includes the second layer of the MLP.
     """
 
     frame: Matrix
@@ -95,7 +95,7 @@ class FoldedSampleRNN(NamedTuple):
 
     Attributes:
         tiers: the frame-level tiers from the bottom up.
-        tables: [frame_size * q_levels, dim], what each token adds, by its place in the window.
+        tables: [frame_size * q_levels, dim], the vector of each token, by its place in the window.
         head: the linear maps that follow, with activations in between.
     """
 
@@ -105,7 +105,7 @@ class FoldedSampleRNN(NamedTuple):
 
     @property
     def q_levels(self) -> int:
-        """Number of quantization levels."""
+        """The number of quantization levels."""
         return len(self.head[-1].bias)
 
 
@@ -127,13 +127,13 @@ Folded = FoldedSampleRNN | FoldedSampleLevelRNN
 
 
 def fold(config: ModelConfig, params: Params) -> Folded:
-    """The equivalent model for decoding.
+    """Returns the equivalent model for decoding.
 
     The independent predictions, which sampling never reads, are left out.
 
     Args:
-        config: of the model.
-        params: its parameters, as in training.
+        config: the model's configuration.
+        params: the model's parameters, as in training.
 
     Returns:
         A pytree of numpy arrays of the parameters' own type.
@@ -187,7 +187,7 @@ def _sample_level_rnn(config: ModelConfig, tier: Params) -> FoldedSampleLevelRNN
 
 
 def _rnn_layers(config: ModelConfig, rnn: Params) -> Iterator[tuple[FoldedLinear, Params]]:
-    """The input projection of each layer, and its other parameters."""
+    """Yields the input projection of each layer, and its other parameters."""
     for number in range(1, config.n_rnn + 1):
         layer = rnn[f"layer_{number}"]
         kernel, bias = fold_linear(layer["input"])
@@ -195,9 +195,9 @@ def _rnn_layers(config: ModelConfig, rnn: Params) -> Iterator[tuple[FoldedLinear
 
 
 def _input_projection(config: ModelConfig, rnn: Params) -> FoldedLinear:
-    """What the layers that read the RNN's input make of it, with their biases.
+    """Returns the projections of the RNN's input for the layers that read it, with biases.
 
-    With skip connections every layer reads it, behind the layer below.
+    With skip connections every layer reads the input, after the output of the layer below.
     """
     (first, _), *others = _rnn_layers(config, rnn)
     if not config.skip_conn:

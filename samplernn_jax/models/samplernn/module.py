@@ -26,7 +26,7 @@ from samplernn_jax.models.types import Carry, Conditions, Params
 
 
 def frame_values(tokens: Int[Array, "*shape"], q_levels: int) -> Float[Array, "*shape"]:
-    """Tokens as the frame-level tiers read them: real numbers in [-2, 2)."""
+    """Returns tokens as the frame-level tiers read them: real numbers in [-2, 2)."""
     return 2.0 * (tokens / (q_levels // 2) - 1.0)
 
 
@@ -48,7 +48,7 @@ def _run_rnn(
     carry: Float[Array, "batch n_rnn state"] | None,
     reset: Bool[Array, "batch frames"] | None,
 ) -> tuple[Float[Array, "batch frames dim"], Float[Array, "batch n_rnn state"]]:
-    """Declares h0 and the RNN on a tier's module, and runs it over the frames of a segment."""
+    """Declares h0 and the RNN on a tier's module, and runs the RNN over a segment's frames."""
     size = RNN_TYPES[config.rnn_type].state_size * config.dim
     h0 = module.param("h0", nn.initializers.zeros, (config.n_rnn, size))
     if not config.learn_h0:
@@ -83,15 +83,15 @@ class SampleLevelMLP(nn.Module):
         tokens: Int[Array, "batch window"],
         from_above: Float[Array, "batch time dim"],
     ) -> Float[Array, "batch time q_levels"]:
-        """Logits of the sample that follows each window of `frame_size` tokens.
+        """Returns the logits of the sample that follows each window of `frame_size` tokens.
 
         Args:
-            tokens: of all windows, each of which begins one token after the one before.
-            from_above: what tier 2 hands down for each sample.
+            tokens: the tokens of all windows, each of which begins one token after the one before.
+            from_above: the vectors from tier 2, one for each sample.
         """
         cfg = self.config
         x = add_rows(from_above, self._tables(), tokens)
-        # No activation between L1 and L2: so it is in the original.
+        # There is no activation between L1 and L2, as in the original.
         x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_2")(x))
         x = nn.relu(_linear(cfg, cfg.dim, he_init, "hidden_3")(x))
         return _linear(cfg, cfg.q_levels, default_init, "output")(x)
@@ -119,12 +119,12 @@ class SampleLevelRNN(nn.Module):
         carry: Float[Array, "batch n_rnn state"] | None,
         reset: Bool[Array, "batch time"] | None,
     ) -> tuple[Float[Array, "batch time q_levels"], Float[Array, "batch n_rnn state"]]:
-        """Logits of the sample that follows each token, and the states after the last one.
+        """Returns the logits of the sample after each token, and the states after the last token.
 
         Args:
-            tokens: the samples before those to predict.
-            carry: states before the first of them; None for h0.
-            reset: tokens before which the states become h0.
+            tokens: the samples before the predicted ones.
+            carry: the states before the first of them; None for h0.
+            reset: the tokens before which the states become h0.
         """
         cfg = self.config
         if cfg.emb_size == 0:
@@ -142,8 +142,8 @@ class FrameLevelRNN(nn.Module):
     """A tier above the first: an RNN over frames that hands vectors to the tier below.
 
     Attributes:
-        config: of the whole model.
-        ratio: outputs per frame, one for each frame (or sample) of the tier below.
+        config: the configuration of the whole model.
+        ratio: the number of outputs per frame, one for each frame (or sample) of the tier below.
     """
 
     config: ModelConfig
@@ -161,13 +161,13 @@ class FrameLevelRNN(nn.Module):
 
         Args:
             frames: see `frame_values`.
-            from_above: what the tier above hands down; None in the top tier, whose RNN reads the
+            from_above: the vectors from the tier above; None in the top tier, whose RNN reads the
                 raw frame.
-            carry: states before the first frame; None for h0.
-            reset: frames before which the states become h0.
+            carry: the states before the first frame; None for h0.
+            reset: the frames before which the states become h0.
 
         Returns:
-            What it hands to the tier below, and the states after the last frame.
+            The vectors for the tier below, and the states after the last frame.
         """
         cfg = self.config
         inputs = frames
@@ -191,7 +191,7 @@ class FrameLevelRNN(nn.Module):
 
 
 class SampleRNN(nn.Module):
-    """The whole model. Its parameters are keyed by tier: tier_1, tier_2, ... tier_K.
+    """The whole model, whose parameters are keyed by tier: tier_1, tier_2, ... tier_K.
 
     With `independent_preds` it leaves the logits [batch, targets, q_levels] of the top tier's
     independent predictions in the collection "intermediates", see `independent_logits`.
@@ -207,15 +207,15 @@ class SampleRNN(nn.Module):
         reset: Bool[Array, " batch"] | Bool[Array, "batch frames"] | None = None,
         conditions: Conditions = (),
     ) -> tuple[Float[Array, "batch targets q_levels"], Carry]:
-        """Predicts every token of a segment from all before it.
+        """Predicts every target of a segment from all tokens before it.
 
         Args:
-            tokens: int32 tokens. The first `config.overlap` are context, the rest are targets,
-                as many as a multiple of the top frame size.
-            carry: states returned for the segment before; None starts every row at h0.
-            reset: rows that start a new clip, so at h0, or for each row the frames of the top
-                tier at which a new clip starts inside the segment; None continues every row.
-            conditions: what each row is conditioned on; no tier reads it yet.
+            tokens: int32 tokens. The first `config.overlap` are context, the rest are targets;
+                their number is a multiple of the top frame size.
+            carry: the carry returned for the segment before; None starts every row at h0.
+            reset: the rows that start a new clip, and so at h0, or for each row the frames of the
+                top tier at which a new clip starts in the segment; None continues every row.
+            conditions: the conditioning of each row; no tier reads it yet.
 
         Returns:
             The logits of each target, and the carry for the next segment.
@@ -247,7 +247,7 @@ class SampleRNN(nn.Module):
         new_carry, from_above = {}, None
         for tier in range(len(cfg.frame_sizes) + 1, 1, -1):
             name, size = f"tier_{tier}", cfg.frame_sizes[tier - 2]
-            # The last frame only matters to samples after the segment: the next one reads it.
+            # The last frame only matters to samples after the segment; the next segment reads it.
             frames = frame_values(tokens[:, overlap - size : -size], cfg.q_levels)
             frames = frames.reshape(frames.shape[0], -1, size)
             from_above, new_carry[name] = FrameLevelRNN(cfg, tier_ratio(cfg, tier), name=name)(
@@ -260,7 +260,7 @@ class SampleRNN(nn.Module):
 def _spread(
     reset: Bool[Array, "batch frames"] | None, num_frames: int
 ) -> Bool[Array, "batch {num_frames}"] | None:
-    """Resets of the top tier at the first of the frames of a lower one that begin with them."""
+    """Returns resets of the top tier at the first frame of a lower tier inside each top frame."""
     if reset is None:
         return None
     ratio = num_frames // reset.shape[1]
@@ -268,19 +268,19 @@ def _spread(
 
 
 def tier_ratio(config: ModelConfig, tier: int) -> int:
-    """Frames of the tier below (samples, below tier 2) in a frame of `tier`."""
+    """Returns the number of frames of the tier below (samples, below tier 2) in one of `tier`."""
     sizes = (1, *config.frame_sizes)
     return sizes[tier - 1] // sizes[tier - 2]
 
 
 def tiers_with_rnn(config: ModelConfig) -> list[str]:
-    """The names of the tiers that have states, from the bottom up."""
+    """Returns the names of the tiers that have states, from the bottom up."""
     numbers = range(2, len(config.frame_sizes) + 2) if config.frame_sizes else (1,)
     return [f"tier_{number}" for number in numbers]
 
 
 def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
-    """The states h0 of every tier that has an RNN, for a batch."""
+    """Returns the states h0 of every tier that has an RNN, for a batch."""
     h0 = {tier: params[tier]["h0"] for tier in tiers_with_rnn(config)}
     return {tier: jnp.broadcast_to(state, (batch_size, *state.shape)) for tier, state in h0.items()}
 
@@ -288,5 +288,5 @@ def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry
 def independent_logits(
     config: ModelConfig, intermediates: Params
 ) -> Float[Array, "batch targets q_levels"]:
-    """The independent predictions, from what `apply(..., mutable=["intermediates"])` collects."""
+    """Returns the independent predictions from the collection of `mutable=["intermediates"]`."""
     return intermediates[f"tier_{len(config.frame_sizes) + 1}"]["independent_logits"]

@@ -34,7 +34,7 @@ class LSTMWeights(NamedTuple):
 RNNWeights = GRUWeights | LSTMWeights
 
 Factors = tuple[Array, ...]
-"""What a step multiplied each of its matrices with, in their order."""
+"""The factors with which a step multiplied its matrices, in the order of the matrices."""
 
 
 def gru_step(
@@ -43,15 +43,15 @@ def gru_step(
     projected: Float[Array, "batch 3*dim"],
     products: Products,
 ) -> tuple[Float[Array, "batch dim"], Factors]:
-    """One GRU step, lib/ops.py `__GRUStep` of the original.
+    """Computes one GRU step, as lib/ops.py `__GRUStep` of the original.
 
     The update gate weighs the candidate (torch's weighs the old state), and the reset gate acts
     before the candidate's matmul (torch's and Keras's after it).
 
     Args:
-        weights: recurrent matrices.
-        state: hidden state.
-        projected: input projection with bias, in the order update, reset, candidate.
+        weights: the recurrent matrices.
+        state: the hidden state.
+        projected: the input projection with bias, in the order update, reset, candidate.
         products: see `matmul`.
 
     Returns:
@@ -71,16 +71,16 @@ def lstm_step(
     projected: Float[Array, "batch gates"],
     products: Products,
 ) -> tuple[Float[Array, "batch state"], Factors]:
-    """One LSTM step, lib/ops.py `__LSTMStep` of the original.
+    """Computes one LSTM step, as lib/ops.py `__LSTMStep` of the original.
 
     Args:
-        weights: recurrent matrix.
-        state: hidden state and cell state side by side.
-        projected: input projection with bias, in the order i, f, o, g.
+        weights: the recurrent matrix.
+        state: the hidden state and the cell state side by side.
+        projected: the input projection with bias, in the order i, f, o, g.
         products: see `matmul`.
 
     Returns:
-        The next state, of which the first half is the output, and the factors.
+        The next state, whose first half is the output, and the factors.
     """
     dim = state.shape[-1] // 2
     hidden, cell = state[:, :dim], state[:, dim:]
@@ -91,7 +91,7 @@ def lstm_step(
 
 
 class RNNType(NamedTuple):
-    """What the stacked RNN needs to know about a cell."""
+    """The properties of a cell that the stacked RNN needs."""
 
     step: Callable[..., tuple[Array, Factors]]
     state_size: int  # in units of dim; the output is the first dim entries of a state
@@ -115,7 +115,7 @@ class GRULayer(nn.Module):
     def __call__(
         self, inputs: Float[Array, "batch time inputs"]
     ) -> tuple[Float[Array, "batch time 3*{self.dim}"], GRUWeights]:
-        """The input projection of all frames, and the recurrent matrices."""
+        """Returns the input projection of all frames, and the recurrent matrices."""
         dim = self.dim
         projected = Linear(
             3 * dim, default_init, self.weight_norm, products=self.products, name="input"
@@ -128,7 +128,7 @@ class GRULayer(nn.Module):
 
 
 def _forget_bias_init(key: Array, shape: tuple[int, ...]) -> Array:
-    """3 for the forget gate, which is second of four, else 0."""
+    """Returns 3 for the forget gate, which is the second of four, and 0 for the others."""
     del key
     return jnp.repeat(jnp.array([0.0, 3.0, 0.0, 0.0]), shape[0] // 4)
 
@@ -144,7 +144,7 @@ class LSTMLayer(nn.Module):
     def __call__(
         self, inputs: Float[Array, "batch time inputs"]
     ) -> tuple[Float[Array, "batch time 4*{self.dim}"], LSTMWeights]:
-        """The input projection of all frames, and the recurrent matrix."""
+        """Returns the input projection of all frames, and the recurrent matrix."""
         dim = self.dim
         projected = Linear(
             4 * dim,
@@ -163,19 +163,20 @@ LAYER_TYPES: dict[str, type[nn.Module]] = {"gru": GRULayer, "lstm": LSTMLayer}
 
 
 class Restarts(NamedTuple):
-    """Frames before which an RNN forgets all and begins with other states."""
+    """The frames before which an RNN starts again, with other states."""
 
     where: Bool[Array, "batch time"]
     states: Float[Array, "*n_rnn state"]
 
 
 class Recurrence(nn.Module):
-    """A cell over all frames, without parameters of its own.
+    """A cell run over all frames, without parameters of its own.
 
     The gradients of the matrices are computed once for all frames. In the backward pass of a plain
     scan each frame adds an outer product to sums as large as the matrices, which for a small batch
-    takes longer than all else. What a matrix's product is added to is a slice of the input
-    projection and has the same gradient, so these sums are one product of it with the factors.
+    takes longer than everything else. A matrix's product is added to a slice of the input
+    projection, which has the same gradient. So these sums are one product of that gradient with the
+    factors.
     """
 
     rnn_type: str
@@ -185,7 +186,7 @@ class Recurrence(nn.Module):
     def __call__(
         self, weights: RNNWeights, state: Array, projected: Array, restarts: Restarts | None
     ) -> tuple[Array, Array]:
-        """The last state [batch, state], and the outputs [batch, time, dim]."""
+        """Returns the last state [batch, state], and the outputs [batch, time, dim]."""
 
         def run(module: Recurrence, weights: RNNWeights, *data: Any) -> tuple[Array, Array]:
             return module.scan(weights, *data)[0]
@@ -207,7 +208,7 @@ class Recurrence(nn.Module):
     def scan(
         self, weights: RNNWeights, state: Array, projected: Array, restarts: Restarts | None
     ) -> tuple[tuple[Array, Array], Factors]:
-        """The last state and the outputs, and the factors [batch, time, rows of the matrix]."""
+        """Returns last state, outputs, and the factors [batch, time, rows of the matrix]."""
         kind = RNN_TYPES[self.rnn_type]
         dim = projected.shape[-1] // kind.projection_size
 
@@ -260,9 +261,9 @@ class StackedRNN(nn.Module):
         """Runs over all frames.
 
         Args:
-            inputs: one input per frame.
+            inputs: the input of each frame.
             carry: the state of every layer before the first frame.
-            restarts: where the states are replaced; None for nowhere.
+            restarts: the frames at which the states are replaced; None for none.
 
         Returns:
             The outputs, and the state of every layer after the last frame.

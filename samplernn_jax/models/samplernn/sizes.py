@@ -1,4 +1,4 @@
-"""How large a SampleRNN is and how much it computes, by arithmetic."""
+"""The size of a SampleRNN and its amount of computation, by arithmetic."""
 
 from samplernn_jax.models.counting import linear_parameters, product_flop
 from samplernn_jax.models.folded import num_bytes
@@ -9,7 +9,7 @@ from samplernn_jax.models.samplernn.rnn import RNN_TYPES
 
 
 def num_parameters(config: ModelConfig) -> int:
-    """The number of parameters."""
+    """Returns the number of parameters."""
     if not config.frame_sizes:
         return _only_tier_parameters(config)
     tiers = range(2, len(config.frame_sizes) + 2)
@@ -18,38 +18,38 @@ def num_parameters(config: ModelConfig) -> int:
 
 
 def state_size(config: ModelConfig) -> int:
-    """The numbers in a sequence's state while it is sampled."""
+    """Returns the number of values in a sequence's state while it is sampled."""
     states = config.n_rnn * max(1, len(config.frame_sizes))
     return states * RNN_TYPES[config.rnn_type].state_size * config.dim + config.top_frame_size
 
 
 def tier_stack_bytes(model: FoldedSampleRNN) -> float:
-    """Bytes of weights that one sample of two tiers or more reads, without caches.
+    """Returns the bytes of weights that one sample of two or more tiers reads, without caches.
 
-    Of the tables only one row is read for each sample that the first layer looks back on.
+    Only one row of the tables is read for each sample that the first layer looks back on.
     """
     frame_sizes = [tier.frame.shape[1] for tier in model.tiers]
     total = num_bytes(model.head) + frame_sizes[0] * num_bytes(model.tables[0])
     for tier, size, size_above in zip(model.tiers, frame_sizes, [*frame_sizes[1:], 1], strict=True):
-        # What is handed down to all frames below a frame is projected at once.
+        # The vectors for all frames below a frame are projected at once.
         total += num_bytes(tier._replace(from_above=None)) / size
         total += num_bytes(tier.from_above) / size_above
     return total
 
 
 def only_tier_bytes(model: FoldedSampleLevelRNN) -> float:
-    """Bytes of weights that one sample of the 1-tier model reads, without caches."""
+    """Returns the bytes of weights that one sample of the 1-tier model reads, without caches."""
     return num_bytes(model.head) + num_bytes(model.rnn) + num_bytes(model.table[0])
 
 
 def flop_per_sample(config: ModelConfig, samples: int) -> float:
-    """FLOP of the matrix products of a training step, per sample.
+    """Returns the FLOP of the matrix products of a training step, per sample.
 
     The tables of tier 1 are made once for a step, and looked up instead of multiplied with.
 
     Args:
-        config: of the model.
-        samples: targets of a step, over which what is done once for a step is spread.
+        config: the model's configuration.
+        samples: the targets of a step, which share the work that is done once per step.
     """
     dim, sizes = config.dim, config.frame_sizes
     total = 0.0
@@ -69,7 +69,7 @@ def flop_per_sample(config: ModelConfig, samples: int) -> float:
 
 
 def _rnn_flop(config: ModelConfig, inputs: int, times: float, input_is_data: bool) -> float:
-    """Those of a stacked RNN that steps `times` in a sample."""
+    """Returns the FLOP of a stacked RNN that takes `times` steps per sample."""
     dim, gates = config.dim, RNN_TYPES[config.rnn_type].projection_size
     total = product_flop(inputs, gates * dim, times, input_is_data)
     later = dim + (inputs if config.skip_conn else 0)
@@ -81,7 +81,7 @@ def _rnn_flop(config: ModelConfig, inputs: int, times: float, input_is_data: boo
 
 
 def _rnn_parameters(config: ModelConfig, inputs: int) -> int:
-    """Those of the layers, of the maps of skip connections, and h0."""
+    """Returns the number of parameters of the layers, of skip connections, and of h0."""
     dim, norm, kind = config.dim, config.weight_norm, RNN_TYPES[config.rnn_type]
     width = kind.projection_size * dim
     recurrent = linear_parameters(dim, width, norm, bias=False)

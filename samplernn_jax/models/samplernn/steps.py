@@ -1,7 +1,7 @@
 """Decoding with a folded SampleRNN: one frame of its top tier, for a batch that lies in columns.
 
-A tier's frame is what the tiers below it generated in the last round, so the only memory is one
-window of tokens and one RNN state per tier.
+A tier's frame consists of the samples that the tiers below it generated in the last round, so the
+only memory is one window of tokens and one RNN state per tier.
 """
 
 from collections.abc import Callable
@@ -26,19 +26,19 @@ from samplernn_jax.models.samplernn.rnn import RNN_TYPES, RNNType
 from samplernn_jax.models.types import Carry, Choose
 
 States = tuple[Array, ...]
-"""Of an RNN's layers, each [state, batch]."""
+"""The states of an RNN's layers, each [state, batch]."""
 
 TierStates = tuple[States, ...]
-"""Of each tier, from the bottom up."""
+"""The states of each tier, from the bottom up."""
 
 
 def to_memory(config: ModelConfig, carry: Carry) -> TierStates:
-    """The states of a carry in columns."""
+    """Returns the states of a carry in columns."""
     return tuple(tuple(columns(carry[tier])) for tier in tiers_with_rnn(config))
 
 
 def to_carry(config: ModelConfig, memory: TierStates) -> Carry:
-    """The reverse of `to_memory`."""
+    """Reverses `to_memory`."""
     return {
         tier: jnp.moveaxis(jnp.stack(states), -1, 0)
         for tier, states in zip(tiers_with_rnn(config), memory, strict=True)
@@ -80,16 +80,17 @@ def _frame(
     """Generates the samples of one frame of the `tier`-th frame-level tier, counted from 1.
 
     Args:
-        model: all of it.
-        tier: which one; 0 generates one sample.
-        window: [size, batch], as many of the latest tokens as the tier reads.
-        memory: RNN states of this tier and of those below.
-        from_above: what the tier above hands down, [projections, batch]; for a sample [dim, batch].
-        inputs: pytree of [samples of the frame, batch].
+        model: the whole model.
+        tier: the number of the tier; 0 generates one sample.
+        window: [size, batch], the latest tokens that the tier reads.
+        memory: the RNN states of this tier and of those below.
+        from_above: the vector from the tier above, [projections, batch]; for a sample [dim, batch].
+        inputs: a pytree of [samples of the frame, batch].
         choose: picks the tokens.
 
     Returns:
-        The memory after it, tokens [samples, batch], and what `choose` kept [samples, batch, ...].
+        The memory after the frame, the tokens [samples, batch], and the values that `choose` kept
+        [samples, batch, ...].
     """
     if tier == 0:
         logits = sample_level_mlp(model, window, from_above)
@@ -120,14 +121,14 @@ def _frame(
 
 
 def look_up_sum(table: Float[Array, "rows dim"], rows: Int[Array, "window batch"]) -> Array:
-    """The sum [dim, batch] of the rows."""
+    """Returns the sum [dim, batch] of the rows."""
     return jnp.sum(table[rows], axis=0).T
 
 
 def gru(
     weights: FoldedGRU, state: Float[Array, "dim batch"], projected: Float[Array, "gates batch"]
 ) -> Float[Array, "dim batch"]:
-    """The next state, as `rnn.gru_step` has it."""
+    """Returns the next state, as `rnn.gru_step` does."""
     dim = len(state)
     gates = jax.nn.sigmoid(projected[: 2 * dim] + weights.gates @ state)
     update, reset = gates[:dim], gates[dim:]
@@ -138,7 +139,7 @@ def gru(
 def lstm(
     weights: FoldedLSTM, state: Float[Array, "state batch"], projected: Float[Array, "gates batch"]
 ) -> Float[Array, "state batch"]:
-    """The next hidden and cell state, as `rnn.lstm_step` has them."""
+    """Returns the next hidden and cell state, as `rnn.lstm_step` does."""
     dim = len(state) // 2
     gates = projected + weights.gates @ state[:dim]
     i, f, o = jnp.split(jax.nn.sigmoid(gates[: 3 * dim]), 3)
@@ -155,11 +156,11 @@ _CELLS: dict[type, tuple[Callable[..., Array], RNNType]] = {
 def stacked_rnn(
     rnn: FoldedRNN, states: States, inputs: Float[Array, "projections batch"]
 ) -> tuple[Float[Array, "dim batch"], States]:
-    """The output and the next states.
+    """Returns the output and the next states.
 
     Args:
-        rnn: its layers.
-        states: one per layer.
+        rnn: the RNN.
+        states: the state of each layer.
         inputs: the projections of the RNN's input for the layers that read it, side by side.
     """
     new_states: list[Array] = []
@@ -183,7 +184,7 @@ def stacked_rnn(
 def project_from_above(
     tier: FoldedTier, handed_down: Float[Array, "frames dim batch"]
 ) -> Float[Array, "frames projections batch"]:
-    """What each of a tier's next frames gets from the tier above, all projected at once."""
+    """Returns the projected vectors from the tier above for all of a tier's next frames."""
     frames, dim, batch = handed_down.shape
     side_by_side = handed_down.swapaxes(0, 1).reshape(dim, frames * batch)
     assert tier.from_above is not None, "the top tier has nothing above it"
@@ -194,6 +195,6 @@ def project_from_above(
 def sample_level_mlp(
     model: FoldedSampleRNN, window: Int[Array, "window batch"], from_above: Array
 ) -> Float[Array, "batch q_levels"]:
-    """Logits of the sample after a window of tokens, from what is handed down, [dim, batch]."""
+    """Returns logits of the sample after a window, with the vector from above, [dim, batch]."""
     rows = window + model.q_levels * jnp.arange(len(window))[:, None]
     return head(model.head, jax.nn.relu(from_above + look_up_sum(model.tables, rows)))

@@ -1,18 +1,18 @@
-"""Rows of tables that tokens name: looked up, summed in the memory of one, and their gradient."""
+"""Lookups of table rows by tokens, sums of such rows in little memory, and the gradients."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 _MOST_LEVELS = 2**12
-"""Of a table whose rows are summed by a product, which grows with them."""
+"""The most levels of a table whose rows are summed by a product, which grows with the levels."""
 
 
 @jax.custom_vjp
 def look_up(
     table: Float[Array, "q_levels dim"], tokens: Int[Array, "*batch"]
 ) -> Float[Array, "*batch dim"]:
-    """The row of each token."""
+    """Returns the row of each token."""
     return jnp.take(table, tokens, axis=0)
 
 
@@ -40,9 +40,9 @@ look_up.defvjp(_forward, _backward)
 def sums_by_addition(
     tokens: Int[Array, " rows"], rows: Float[Array, "rows dim"], q_levels: int
 ) -> Float[Array, "q_levels dim"]:
-    """The sum of the rows of each token, added one after the other.
+    """Returns the sum of the rows of each token, added one after the other.
 
-    A GPU adds many at once, in an order that differs from time to time, and so do the last bits.
+    A GPU adds many at once, in an order that varies from run to run, and so do the last bits.
     """
     return jnp.zeros((q_levels, rows.shape[1]), rows.dtype).at[tokens].add(rows)
 
@@ -50,7 +50,7 @@ def sums_by_addition(
 def sums_by_product(
     tokens: Int[Array, " rows"], rows: Float[Array, "rows dim"], q_levels: int
 ) -> Float[Array, "q_levels dim"]:
-    """The same as a product, whose other factor takes as much memory as the model's logits."""
+    """Returns the same by a product, whose other factor takes as much memory as the logits."""
     is_token = jax.nn.one_hot(tokens, q_levels, dtype=rows.dtype, axis=0)
     return jnp.dot(is_token, rows, precision=jax.lax.Precision.HIGHEST)
 
@@ -58,7 +58,7 @@ def sums_by_product(
 def sums_by_sorting(
     tokens: Int[Array, " rows"], rows: Float[Array, "rows dim"], q_levels: int
 ) -> Float[Array, "q_levels dim"]:
-    """The same without a product: rows of the same token are put beside each other, then added.
+    """Returns the same by sorting: rows of the same token are put side by side, then added.
 
     On GPUs the order in which they are added is fixed only with XLA_FLAGS of
     --xla_gpu_deterministic_ops.
@@ -72,14 +72,14 @@ def add_rows(
     tables: Float[Array, "window q_levels dim"],
     tokens: Int[Array, "batch tokens"],
 ) -> Float[Array, "batch time dim"]:
-    """X, and the rows that the tokens of the window at each time name, each in its own table.
+    """Adds to x the rows of the tokens in the window at each time, each from its own table.
 
-    One table after the other, so that the rows of one are in memory at a time, whatever the window.
+    One table follows the other, so that only the rows of one table are in memory at a time.
 
     Args:
-        x: what they are added to.
-        tables: for each place in a window.
-        tokens: of all windows, each of which begins one token after the one before:
+        x: the array to add to.
+        tables: the table for each place in a window.
+        tokens: the tokens of all windows, each of which begins one token after the one before:
             time + window - 1.
     """
     time = x.shape[1]

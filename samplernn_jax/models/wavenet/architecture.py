@@ -23,20 +23,20 @@ from samplernn_jax.models.wavenet.module import Caches, WaveNet
 
 @dataclasses.dataclass(frozen=True)
 class WaveNetArchitecture:
-    """The paper's WaveNet, which knows nothing but its overlap."""
+    """The paper's WaveNet, which sees only its overlap."""
 
     config: WaveNetConfig
 
     has_states = False
 
     def init(self, key: Array) -> Params:
-        """Fresh parameters."""
+        """Returns fresh parameters."""
         tokens = jnp.zeros((1, self.config.overlap + 1), jnp.int32)
         # Every layer has shapes of its own; one by one they compile slowly.
         return jax.jit(WaveNet(self.config).init)(key, tokens)["params"]
 
     def initial_carry(self, params: Params, batch_size: int) -> Carry:
-        """Nothing is carried."""
+        """Returns an empty carry."""
         del params, batch_size
         return {}
 
@@ -57,15 +57,15 @@ class WaveNetArchitecture:
         return fold(self.config, params)
 
     def decode_carry(self, params: Params, context: Int[Array, "batch overlap"]) -> Caches:
-        """The caches of the layers behind the context, whose last token is in the window."""
+        """Returns the layers' caches after the context, whose last token is in the window."""
         return WaveNet(self.config).apply({"params": params}, context[:, :-1], method="caches")
 
     def to_memory(self, carry: Caches) -> Caches:
-        """The caches in columns."""
+        """Returns the caches in columns."""
         return steps.to_memory(carry)
 
     def to_carry(self, memory: Caches, num_frames: int) -> Caches:
-        """The caches in rows, `num_frames` samples later."""
+        """Returns the caches in rows, `num_frames` samples later."""
         return steps.to_caches(memory, num_frames)
 
     def decode_frame(

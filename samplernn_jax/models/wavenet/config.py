@@ -19,14 +19,14 @@ class WaveNetConfig:
     """The shape of the paper's WaveNet re-implementation (models/one_tier/wavent.py).
 
     Attributes:
-        num_blocks: blocks of dilated layers.
-        layers_per_block: layers of a block, with dilations 1, 2, 4, ...
-        dim: channels of every layer.
-        output_activation: of the three layers before the logits. "relu" as in the paper by van den
-            Oord et al.; "none" as in the original, whose code forgets to apply it.
-        q_levels: number of quantization levels.
+        num_blocks: the number of blocks of dilated layers.
+        layers_per_block: the number of layers in a block, with dilations 1, 2, 4, ...
+        dim: the number of channels of every layer.
+        output_activation: the activation of the three layers before the logits: "relu" as in the
+            paper by van den Oord et al., or "none" as in the original, whose code forgets it.
+        q_levels: the number of quantization levels.
         q_type: "linear", "mu-law" or "a-law"; the last two need 256 levels.
-        matmul_precision: as of a SampleRNN.
+        matmul_precision: see `ModelConfig`.
     """
 
     architecture: ClassVar[str] = "wavenet"
@@ -51,17 +51,17 @@ class WaveNetConfig:
 
     @property
     def top_frame_size(self) -> int:
-        """1: it predicts sample by sample, as a SampleRNN of one tier."""
+        """1, as a WaveNet predicts sample by sample, like a SampleRNN of one tier."""
         return 1
 
     @property
     def overlap(self) -> int:
-        """Samples of context in front of a segment: as many as a prediction depends on."""
+        """The number of context samples in front of a segment, which a prediction depends on."""
         return self.num_blocks * (2**self.layers_per_block - 1) + 1
 
     @property
     def products(self) -> Products:
-        """How it multiplies matrices."""
+        """The precision of matrix products."""
         return Products(precision=self.matmul_precision)
 
     @property

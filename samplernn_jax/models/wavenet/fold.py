@@ -1,6 +1,6 @@
-"""Rewrites a WaveNet's parameters so that sampling does less per sample, exactly.
+"""Folding: a WaveNet's parameters, rewritten so that sampling computes less, exactly.
 
-The skip scales go into the matrices before them, and the layers without activation into one.
+The skip scales are folded into the matrices before them, and layers without activation into one.
 """
 
 from typing import NamedTuple
@@ -24,8 +24,8 @@ class FoldedWaveNetLayer(NamedTuple):
     """A gated layer.
 
     Attributes:
-        dilated: from the sample before and the present one to gate and value.
-        mix: [2 * dim, dim], from hidden to residual and skip output.
+        dilated: the map from the earlier and the present sample to gate and value.
+        mix: [2 * dim, dim], the map from hidden to residual and skip output.
     """
 
     dilated: FoldedLinear
@@ -36,7 +36,7 @@ class FoldedWaveNet(NamedTuple):
     """A WaveNet.
 
     Attributes:
-        layers: from the input on.
+        layers: the layers from the input on.
         head: the linear maps from the sum of the skip outputs to the logits, with activations in
             between.
     """
@@ -46,11 +46,11 @@ class FoldedWaveNet(NamedTuple):
 
 
 def fold(config: WaveNetConfig, params: Params) -> FoldedWaveNet:
-    """The equivalent model for decoding: a pytree of numpy arrays of the parameters' own type.
+    """Returns the equivalent model for decoding, a pytree of arrays of the parameters' own type.
 
     Args:
-        config: of the model.
-        params: its parameters, as in training.
+        config: the model's configuration.
+        params: the model's parameters, as in training.
     """
     return fold_in_float64(params, lambda exact: _fold(config, exact))
 

@@ -36,21 +36,21 @@ _glorot = nn.initializers.glorot_uniform()
 
 
 def _glorot_of_width_2(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
-    """Glorot uniform of a convolution of width 2, whose kernel [2, inputs, outputs] is a matrix."""
+    """Draws Glorot uniform for a convolution of width 2, with the kernel as a matrix."""
     return _glorot(key, (2, shape[0] // 2, shape[1]), dtype).reshape(shape)
 
 
 def layer_names(config: WaveNetConfig) -> Iterator[tuple[str, int]]:
-    """The name and the dilation of every layer, from the input on."""
+    """Yields the name and the dilation of every layer, from the input on."""
     for block in range(1, config.num_blocks + 1):
         for layer in range(1, config.layers_per_block + 1):
             yield f"block_{block}_layer_{layer}", 2 ** (layer - 1)
 
 
 def amplitudes(tokens: Int[Array, "*shape"], q_levels: int) -> Float[Array, "*shape"]:
-    """Tokens as the first layer reads them: real numbers in [-0.5, 0.5].
+    """Returns tokens as the first layer reads them: real numbers in [-0.5, 0.5].
 
-    Looked up, so that training and sampling read the same to the last bit.
+    They are looked up, so that training and sampling read the same to the last bit.
     """
     return jnp.take(jnp.asarray(np.arange(q_levels) / (q_levels - 1) - 0.5), tokens)
 
@@ -65,7 +65,7 @@ class DilatedLayer(nn.Module):
     def __call__(
         self, past: Float[Array, "*time inputs"], present: Float[Array, "*time inputs"]
     ) -> tuple[Float[Array, "*time {self.dim}"], Float[Array, "*time {self.dim}"]]:
-        """The input of the next layer, and what goes to the sum.
+        """Returns the input of the next layer, and the skip output.
 
         Args:
             past: the layer's input `dilation` samples before `present`.
@@ -87,7 +87,7 @@ class DilatedLayer(nn.Module):
 
 
 class WaveNet(nn.Module):
-    """The whole model; called as a `SampleRNN` is, but without anything to carry."""
+    """The whole model, which is called like a `SampleRNN`, but carries nothing."""
 
     config: WaveNetConfig
 
@@ -111,9 +111,9 @@ class WaveNet(nn.Module):
 
         Args:
             tokens: int32 tokens. The first `config.overlap` are context, the rest are targets.
-            carry: takes part in no computation, as there is no state but the overlap.
-            reset: likewise; a new clip is one whose overlap is silent.
-            conditions: what each row is conditioned on; no layer reads it yet.
+            carry: not used, as there is no state but the overlap.
+            reset: not used, as a new clip begins with a silent overlap.
+            conditions: the conditioning of each row; no layer reads it yet.
 
         Returns:
             The logits of each target, and {}.
@@ -131,13 +131,13 @@ class WaveNet(nn.Module):
         return self._logits(skip), {}
 
     def caches(self, tokens: Int[Array, "batch time"]) -> Caches:
-        """What a step has to know of the `config.overlap - 1` tokens before the one it reads."""
+        """Returns the caches after `config.overlap - 1` tokens, for the step on the next token."""
         return self._layers(tokens)[1]
 
     def _layers(
         self, tokens: Int[Array, "batch time"]
     ) -> tuple[Float[Array, "batch outputs dim"], Caches]:
-        """The sum of all skip outputs at the times that have enough context, and the caches."""
+        """Returns the sum of all skip outputs where there is enough context, and the caches."""
         x, skips, caches = amplitudes(tokens, self.config.q_levels)[..., None], [], []
         for name, dilation in layer_names(self.config):
             caches.append(jnp.pad(x[:, x.shape[1] - dilation :], ((0, 0), (1, 0), (0, 0))))

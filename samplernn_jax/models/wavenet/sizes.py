@@ -1,4 +1,4 @@
-"""How large a WaveNet is and how much it computes, by arithmetic."""
+"""The size of a WaveNet and its amount of computation, by arithmetic."""
 
 from samplernn_jax.models.counting import linear_parameters, product_flop
 from samplernn_jax.models.folded import num_bytes
@@ -8,7 +8,7 @@ from samplernn_jax.models.wavenet.module import layer_names
 
 
 def num_parameters(config: WaveNetConfig) -> int:
-    """The number of parameters."""
+    """Returns the number of parameters."""
     dim, num_layers = config.dim, config.num_blocks * config.layers_per_block
     inputs = 1 + (num_layers - 1) * dim
     of_layers = 2 * dim * (2 * inputs + num_layers) + num_layers * (2 * dim * dim + 1)
@@ -19,22 +19,22 @@ def num_parameters(config: WaveNetConfig) -> int:
 
 
 def state_size(config: WaveNetConfig) -> int:
-    """The numbers in a sequence's state while it is sampled."""
+    """Returns the number of values in a sequence's state while it is sampled."""
     inputs = config.overlap - 1 + config.num_blocks * config.layers_per_block
     return inputs * config.dim - 2 * (config.dim - 1) + 1  # the first layer has one channel
 
 
 def bytes_per_sample(model: FoldedWaveNet) -> float:
-    """Bytes of weights that one sample reads, without caches: all of them."""
+    """Returns the bytes of weights that one sample reads, without caches: all of them."""
     return num_bytes(model)
 
 
 def flop_per_sample(config: WaveNetConfig, seq_len: int) -> float:
-    """FLOP of the matrix products of a training step, per sample.
+    """Returns the FLOP of the matrix products of a training step, per sample.
 
     Args:
-        config: of the model.
-        seq_len: targets of a segment. The layers also run over its overlap.
+        config: the model's configuration.
+        seq_len: the number of targets in a segment; the layers also run over its overlap.
     """
     dim, total = config.dim, 0.0
     times = float(config.overlap - 1 + seq_len)  # of the input, and then of each layer's output

@@ -16,12 +16,12 @@ from samplernn_jax.models.wavenet.module import Caches, amplitudes
 
 
 def to_memory(caches: Caches) -> Caches:
-    """The caches in columns."""
+    """Returns the caches in columns."""
     return tuple(columns(cache) for cache in caches)
 
 
 def to_caches(memory: Caches, num_steps: int) -> Caches:
-    """The reverse of `to_memory`, `num_steps` steps later.
+    """Reverses `to_memory`, `num_steps` steps later.
 
     The rings are turned so that the next block, which counts its steps from 0 again, fits on.
     """
@@ -40,15 +40,15 @@ def decode_sample(
     """Generates one sample.
 
     Args:
-        model: all of it.
+        model: the whole model.
         window: the latest token of each sequence.
         memory: the caches in columns.
-        number: of the sample in its block.
+        number: the number of the sample in its block.
         inputs: a pytree of [1, batch].
         choose: picks the tokens.
 
     Returns:
-        The memory after it, the tokens, and what `choose` kept, [1, batch, ...].
+        The memory after the sample, the tokens, and the values that `choose` kept, [1, batch, ...].
     """
     logits, memory = next_logits(model, window[0], memory, number)
     return memory, *choose_sample(logits, inputs, choose)
@@ -60,10 +60,10 @@ def next_logits(
     caches: Caches,
     position: Int[Array, ""],
 ) -> tuple[Float[Array, "batch q_levels"], Caches]:
-    """Logits of the sample after a token, at a cost that does not depend on the dilations.
+    """Returns logits of the sample after a token, at a cost independent of the dilations.
 
     Args:
-        model: its weights.
+        model: the whole model.
         token: the latest sample of each sequence.
         caches: the latest inputs of every layer, [dilation + 1, channels, batch], a ring: input t
             is at t % (dilation + 1).
@@ -72,7 +72,7 @@ def next_logits(
     x = amplitudes(token, len(model.head[-1].bias))[None]
     skips, new_caches = [], []
     for layer, cache in zip(model.layers, caches, strict=True):
-        # Written first and read then, so that it can be updated in place.
+        # It is written before it is read, so that it can be updated in place.
         cache = cache.at[position % len(cache)].set(x)
         new_caches.append(cache)
         past = cache[(position + 1) % len(cache)]

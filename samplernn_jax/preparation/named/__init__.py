@@ -1,1 +1,1 @@
-"""Datasets that have a name: where they are and how they are laid out."""
+"""Named datasets: their sources and their layouts."""

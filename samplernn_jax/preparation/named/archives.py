@@ -1,4 +1,4 @@
-"""Unpacking untrusted archives: nothing is written outside of the folder."""
+"""Unpacking untrusted archives, with nothing written outside the folder."""
 
 import lzma
 import platform
@@ -24,12 +24,12 @@ def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
 
     Args:
         archive: the file.
-        folder: made when everything is unpacked.
-        max_bytes: of all members together.
+        folder: the new folder, which appears when everything is unpacked.
+        max_bytes: the largest allowed size of all members together.
 
     Raises:
-        ValueError: `folder` exists, or the archive is damaged, too large, or has a member that
-            is neither file nor folder, or leads out of the folder.
+        ValueError: `folder` exists, or the archive is damaged or too large, or a member is neither
+            file nor folder, or leads out of the folder.
     """
     with new_folder(folder) as partial:
         try:
@@ -42,7 +42,7 @@ def extract(archive: Path, folder: Path, max_bytes: int = _MAX_BYTES) -> None:
 
 
 def _extract_zip(archive: Path, folder: Path, max_bytes: int) -> None:
-    """`ZipFile.extract` renames members that lead out of the folder; here they are refused."""
+    """Unpacks a .zip archive; members that lead out of the folder are refused, not renamed."""
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
         _check_size(archive, sum(member.file_size for member in members), max_bytes)

@@ -1,4 +1,4 @@
-"""Named datasets: where they are, who owns them, and how the field splits them.
+"""Named datasets: their sources, owners and usual splits.
 
 Where the field has fixed splits, the number of recordings in each is checked, so that bits can be
 compared. The splits are those of
@@ -43,12 +43,13 @@ class NamedDataset:
 
     Attributes:
         about: its content.
-        source: where to get it.
-        licence: of its owners.
-        settings: with which it is prepared.
+        source: the place to get it from.
+        licence: the terms of its owners.
+        settings: the settings with which it is prepared.
         find: returns the recordings in a folder of the dataset, see `finding`.
-        fetch: downloads the dataset into a folder; None where its owners have to be asked.
-        num_recordings: in each split of the complete dataset; None if unknown.
+        fetch: downloads the dataset into a folder; None if its owners have to be asked.
+        num_recordings: the number of recordings in each split of the complete dataset; None if
+            unknown.
     """
 
     about: str
@@ -61,12 +62,12 @@ class NamedDataset:
 
 
 def obtain(name: str, folder: Path | None, cache: Path, on_progress: OnProgress) -> Found:
-    """The recordings of a named dataset, each with its split where the field has one.
+    """Returns the recordings of a named dataset, each with its split if there is a usual one.
 
     Args:
         name: a key of `DATASETS`.
-        folder: of the dataset; None to download it.
-        cache: folder for downloads and intermediate files.
+        folder: the folder of the dataset; None to download it.
+        cache: the folder for downloads and intermediate files.
         on_progress: called whenever a part of the work is done.
 
     Raises:

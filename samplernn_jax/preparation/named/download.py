@@ -1,4 +1,4 @@
-"""Downloads over bad connections: resumed, tried again, verified, and never half-written."""
+"""Downloads over bad connections, which are resumed, retried, verified and never half-written."""
 
 import hashlib
 import http.client
@@ -17,7 +17,7 @@ from samplernn_jax.checks import require
 OnBytes = Callable[[int, int | None], None]
 """Called as on_bytes(done, total), in bytes; the total is None if unknown."""
 
-_CHUNK = 2**16  # bytes that are lost where the server stalls
+_CHUNK = 2**16  # bytes that are lost if the server stalls
 _LONGEST_WAIT_S = 60.0
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429, *range(500, 600)})
 _MOST_MISTAKES = 2
@@ -46,19 +46,19 @@ def download(
     backoff_s: float = 1.0,
     on_bytes: OnBytes = lambda done, total: None,
 ) -> None:
-    """Downloads a file, unless it is there already.
+    """Downloads a file, unless it exists already.
 
     An interrupted download leaves `file` with ".part" added to its name. This call or a later one
     resumes it, if the server says that its file is unchanged, or if there is a checksum.
 
     Args:
-        url: http or https.
-        file: made when the download is complete.
-        size: in bytes, if known.
-        checksum: such as "sha256:..." or "sha1:...", if known.
-        attempts: number of attempts without any progress.
-        timeout_s: longest silence of the server.
-        backoff_s: wait before the second attempt; doubles with every further one.
+        url: the address, http or https.
+        file: the file, which appears when the download is complete.
+        size: the size in bytes, if known.
+        checksum: the checksum, such as "sha256:..." or "sha1:...", if known.
+        attempts: the number of attempts without any progress.
+        timeout_s: the longest silence of the server.
+        backoff_s: the wait before the second attempt; it doubles with every further one.
         on_bytes: called whenever data arrive.
 
     Raises:
@@ -103,7 +103,7 @@ def _attempt(
     timeout_s: float,
     on_bytes: OnBytes,
 ) -> None:
-    """One attempt to complete the part; discards it if it is complete and wrong."""
+    """Makes one attempt to complete the part; discards it if it is complete and wrong."""
     before = _size(part)
     _fetch(url, part, _resumption(part, checksum), timeout_s, on_bytes)
     mistake = _mistake(part, size, checksum)
@@ -116,7 +116,7 @@ def _attempt(
 
 
 def _resumption(part: Path, checksum: str | None) -> dict[str, str]:
-    """The headers that ask for the rest, unless two versions could be spliced unnoticed."""
+    """Returns the headers that ask for the rest, unless two versions could be spliced unnoticed."""
     have, validator = _size(part), _remembered_validator(part)
     if not have or not (validator or checksum):
         return {}
@@ -153,7 +153,7 @@ def _fetch(
 
 
 def _total_of_range(headers: Message, part: Path) -> int | None:
-    """The size of the complete file; the server may send less than was asked for."""
+    """Returns the size of the complete file; the server may send less than was asked for."""
     content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
     remembered, sent = _remembered_validator(part), _validator(headers)
     same = not remembered or not sent or sent == remembered
@@ -166,7 +166,7 @@ def _total_of_range(headers: Message, part: Path) -> int | None:
 def _open(
     request: urllib.request.Request, part: Path, timeout_s: float
 ) -> http.client.HTTPResponse | None:
-    """The response, or None if the part is complete."""
+    """Returns the response, or None if the part is complete."""
     opener = urllib.request.build_opener(_Redirects())
     try:
         response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
@@ -227,7 +227,7 @@ def _retry_after_s(headers: Message) -> float:
 
 
 def _mistake(file: Path, size: int | None, checksum: str | None) -> str | None:
-    """Why a file is not the expected one; None if it is."""
+    """Returns the reason why a file is not the expected one; None if it is."""
     found = _size(file)
     if size is not None and found != size:
         return f"it has {found} bytes, not {size}"
@@ -245,7 +245,7 @@ def _size(file: Path) -> int:
 
 
 def _validator_file(part: Path) -> Path:
-    """The file that keeps the name of the part's version, as the server gave it."""
+    """Returns the file that keeps the server's name for the part's version."""
     return part.with_name(f"{part.name}.version")
 
 
@@ -255,7 +255,7 @@ def _remembered_validator(part: Path) -> str:
 
 
 def _validator(headers: Message) -> str:
-    """The name of a version for If-Range; empty without one."""
+    """Returns the name of a version for If-Range; empty if there is none."""
     etag = headers.get("ETag", "")
     return headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
 

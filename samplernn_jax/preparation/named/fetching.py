@@ -1,4 +1,4 @@
-"""Downloading the files of named datasets, checked against sizes and checksums."""
+"""Downloads of named datasets, checked against sizes and checksums."""
 
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -22,10 +22,10 @@ def fetch_archive(url: str, size: int, sha256: str, folder: Path, on_progress: O
     """Downloads an archive and unpacks it, unless the folder exists.
 
     Args:
-        url: of the archive.
-        size: in bytes.
-        sha256: of the archive.
-        folder: made when everything is unpacked.
+        url: the address of the archive.
+        size: the size in bytes.
+        sha256: the SHA-256 of the archive.
+        folder: the new folder, which appears when everything is unpacked.
         on_progress: called whenever a part of the work is done.
 
     Raises:
@@ -71,11 +71,11 @@ def fetch_items(
     """Downloads files of items on archive.org, each item into a numbered folder.
 
     Args:
-        items: their identifiers.
-        wanted: whether a file is downloaded, by its name.
-        folder: of the numbered folders.
+        items: the identifiers of the items.
+        wanted: returns whether to download a file, by its name.
+        folder: the folder for the numbered folders.
         on_progress: called whenever a part of a file has arrived.
-        site: base address.
+        site: the base address.
 
     Raises:
         ValueError: an item lists no wanted file, or a file cannot be downloaded.

@@ -1,4 +1,4 @@
-"""Finding the recordings of named datasets in their folders, with the splits of the field.
+"""The recordings of named datasets in their folders, with the usual splits.
 
 Every function takes the folder of the dataset, a folder for intermediate files, and a callback for
 progress.
@@ -26,13 +26,13 @@ _MUSIC_BATCH = 128
 
 
 def any_audio(folder: Path, scratch: Path, on_progress: OnProgress) -> Found:
-    """All audio files of the folder."""
+    """Returns all audio files of the folder."""
     del on_progress
     return recordings.find([folder], leave_out=scratch)
 
 
 def music(folder: Path, scratch: Path, on_progress: OnProgress) -> Found:
-    """The sonatas joined, cut every 8 s, shuffled and split as the original does.
+    """Returns the sonatas, joined, cut every 8 s, shuffled and split as the original does.
 
     The original trains on as many clips as fill batches of 128. Its preprocess.py cuts a clip
     every second instead of every 8 s, so that nearly all of its test audio is in training too;
@@ -85,7 +85,7 @@ def _one_after_the_other(
 
 
 def sc09(folder: Path, scratch: Path, on_progress: OnProgress) -> Found:
-    """The digits of Speech Commands, with the lists of its authors."""
+    """Returns the digits of Speech Commands, split by the lists of its authors."""
     del scratch, on_progress
     marker = next(iter(sorted(folder.rglob("validation_list.txt"))), None)
     if marker is None:
@@ -104,7 +104,7 @@ def sc09(folder: Path, scratch: Path, on_progress: OnProgress) -> Found:
 
 
 def in_natural_order(folder: Path, scratch: Path, on_progress: OnProgress) -> Found:
-    """The first 88 % of the files are for training, those up to 94 % for validation."""
+    """Returns the files: the first 88 % for training, those up to 94 % for validation."""
     del scratch, on_progress
     files = sorted(
         (path for path in folder.rglob("*.wav") if not path.name.startswith(".")),

@@ -1,1 +1,1 @@
-"""What decodes tokens from a folded model."""
+"""Engines, which decode tokens from a folded model."""

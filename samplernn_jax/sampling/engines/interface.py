@@ -1,4 +1,4 @@
-"""What the rest of sampling knows of an engine: the protocol that every one fulfils."""
+"""The protocol that every engine fulfils: all that the rest of sampling knows of engines."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -14,14 +14,14 @@ from samplernn_jax.sampling.strategies import Strategy
 
 
 class DecodeState(NamedTuple):
-    """Where sequences are, in the form that all engines share; all arrays begin with the batch.
+    """The state of sequences, in a form that all engines share; all arrays begin with the batch.
 
     Attributes:
         window: int32 [batch, top_frame_size], the latest tokens; the top tier's next frame.
-        carry: before that frame, see `Architecture.decode_carry`.
-        keys: one PRNG key per sequence.
-        position: uint32 [batch, 2], top frames decoded so far, in two words, the high one first;
-            with a key it determines the noise.
+        carry: the carry before that frame, see `Architecture.decode_carry`.
+        keys: the PRNG key of each sequence.
+        position: uint32 [batch, 2], the number of top frames decoded so far, in two words, the
+            high one first; key and position determine the noise.
     """
 
     window: Array
@@ -31,11 +31,11 @@ class DecodeState(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A decoded block, which may still be on its way.
+    """A decoded block, which the device may still be computing.
 
     Attributes:
-        tokens: of at least the rows of the sequences.
-        bits: of each token under the model itself, whatever the strategy.
+        tokens: the tokens of the sequences; rows may follow that only fill up the devices.
+        bits: the bits of each token under the model itself, whatever the strategy.
     """
 
     tokens: Int32[Array, "rows time"]
@@ -44,40 +44,40 @@ class Block(NamedTuple):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Decodes tokens from one model, block after block.
+    """An engine, which decodes the tokens of one model, block after block.
 
     Equal states, settings and conditions give equal tokens, up to the rounding of the logits.
     """
 
     @property
     def config(self) -> ArchitectureConfig:
-        """Of the model."""
+        """The model's configuration."""
         ...
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of the audio."""
+        """The sample rate of the audio."""
         ...
 
     def begin(self, state: DecodeState, settings: Strategy, conditions: Conditions) -> Any:
         """Starts or resumes sequences.
 
         Args:
-            state: where they are.
+            state: the state of the sequences.
             settings: the `Points` of each setting of the strategy.
-            conditions: what each sequence is conditioned on.
+            conditions: the conditioning of each sequence.
 
         Returns:
-            The engine's own form of all this, for `decode`.
+            The running sequences in the engine's own form, for `decode`.
         """
         ...
 
     def decode(self, running: Any, num_frames: int) -> tuple[Any, Block]:
-        """Decodes a block of `num_frames` frames of the top tier; takes over `running`."""
+        """Decodes a block of `num_frames` top frames; takes over the memory of `running`."""
         ...
 
     def state(self, running: Any) -> DecodeState:
-        """Where the sequences are now, to be saved."""
+        """Returns the present state of the sequences, to be saved."""
         ...
 
 
@@ -88,13 +88,13 @@ Prepare = Callable[[ArchitectureConfig, Params, int, Sequence[jax.Device]], Engi
 def first_state(
     config: ArchitectureConfig, params: Params, context: Int[Array, "batch overlap"], keys: Array
 ) -> DecodeState:
-    """The state behind the overlap with which a clip begins.
+    """Returns the state after the overlap with which a clip begins.
 
     Args:
-        config: of the model.
-        params: its parameters, as in training.
+        config: the model's configuration.
+        params: the model's parameters, as in training.
         context: the overlap's tokens.
-        keys: one PRNG key per sequence.
+        keys: the PRNG key of each sequence.
     """
     window = context[:, config.overlap - config.top_frame_size :]
     carry = architecture(config).decode_carry(params, context)

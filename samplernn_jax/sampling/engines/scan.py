@@ -22,14 +22,14 @@ from samplernn_jax.sampling.strategies import Strategy, sample_token
 
 
 class Running(NamedTuple):
-    """Sequences on the devices, whose rows are filled up until each device has as many.
+    """Sequences on the devices, with rows added until each device has equally many.
 
     Attributes:
-        num_sequences: rows that count.
+        num_sequences: the number of rows that are sequences.
         mesh: the devices.
-        folded: the model, on each of them.
-        state: of all rows.
-        rows: settings and conditions of all rows.
+        folded: the folded model, on each device.
+        state: the state of all rows.
+        rows: the settings and conditions of all rows.
     """
 
     num_sequences: int
@@ -52,10 +52,10 @@ class ScanEngine:
         """Folds the parameters.
 
         Args:
-            config: of the model.
-            params: its parameters, as in training.
-            sample_rate_hz: of its audio.
-            devices: over which sequences are spread.
+            config: the model's configuration.
+            params: the model's parameters, as in training.
+            sample_rate_hz: the sample rate of the model's audio.
+            devices: the devices over which sequences are spread.
         """
         self.config, self.sample_rate_hz = config, sample_rate_hz
         self._folded, self._devices = architecture(config).fold(params), devices
@@ -74,7 +74,7 @@ class ScanEngine:
         return running._replace(state=state), block
 
     def state(self, running: Running) -> DecodeState:
-        """Leaves out the rows that fill up."""
+        """Returns the state of the sequences, without the rows that fill up the devices."""
         return jax.tree.map(lambda x: x[: running.num_sequences], running.state)
 
 
@@ -102,7 +102,7 @@ def block_step(
 def _draw(
     logits: Float[Array, "batch q_levels"], inputs: tuple[Array, Strategy]
 ) -> tuple[Int[Array, " batch"], Float32[Array, " batch"]]:
-    """Tokens by a uniform number and a strategy, and their bits under the model itself."""
+    """Draws tokens by uniform numbers and a strategy; returns them and their bits."""
     uniform, strategy = inputs
     tokens = sample_token(logits, uniform, strategy)
     return tokens, token_bits(logits, tokens).astype(jnp.float32)
@@ -119,13 +119,13 @@ def decode(
     """Generates one sample for each of the inputs, a multiple of the top frame size.
 
     Args:
-        config: of the model; all products have its `matmul_precision`.
+        config: the model's configuration; all products have its `matmul_precision`.
         folded: the model, from `Architecture.fold`.
-        state: after the last block.
+        state: the state after the last block.
         inputs: a pytree of [batch, time] that `choose` gets sample by sample, such as random
             numbers. Forced tokens work as well, which makes teacher forcing a special case.
         choose: picks the tokens.
-        conditions: what each row is conditioned on.
+        conditions: the conditioning of each row.
 
     Returns:
         The state after the block, its tokens, and what `choose` kept, [batch, time, ...].
