@@ -371,7 +371,7 @@ def test_patience_counts_from_the_best_step_before_the_one_a_run_goes_on_from(
     validations = {"3": 2.0, "6": 1.0}
     lines = go_back_with_patience(data_path, finished, tmp_path / "run", validations, patience=2)
     assert lines[-1].startswith("Stopped after step 9: validation has not improved on the")
-    assert lines[-1].endswith("2.000 bits of step 3 since.")
+    assert lines[-1].endswith("2.000 bits of step 3.")
 
 
 def test_the_checkpoints_are_looked_through_once(data_path, finished, tmp_path, monkeypatch):
@@ -424,7 +424,7 @@ def test_patience_ends_a_run_that_no_longer_improves(data_path, begun, tmp_path)
     lines = []
     train(config, tmp_path / "run", lines.append)
     assert "Stopped after step 9: validation has not improved on the" in lines[-1]
-    assert "of step 3 since" in lines[-1]
+    assert "of step 3." in lines[-1]
     assert (tmp_path / "run" / "samples" / "step_0000009").is_dir()
     lines.clear()
     train(config, tmp_path / "run", lines.append)
@@ -439,7 +439,7 @@ def test_a_validation_that_stays_the_same_ends_a_run(data_path, tmp_path, monkey
     lines = []
     train(dataclasses.replace(config, train=settings), tmp_path / "run", lines.append)
     assert lines[-1].startswith("Stopped after step 12: validation has not improved on the")
-    assert lines[-1].endswith("2.000 bits of step 3 since.")
+    assert lines[-1].endswith("2.000 bits of step 3.")
     assert restore_params(Workdir(tmp_path / "run"), TINY)[0] == 3
 
 
