@@ -41,7 +41,7 @@ def _benchmark(options: BenchmarkOptions) -> None:
 
 
 def _recipe(name: str) -> dict[str, Any]:
-    """The configuration values of a recipe in configs/."""
+    """Returns the configuration values of a recipe in configs/."""
     if not (_RECIPES / f"{name}.py").is_file():
         raise ValueError(f"recipe={name}: must be the name of a recipe in {_RECIPES}")
     values: dict[str, Any] = importlib.import_module(f"configs.{name}").get_config().to_dict()

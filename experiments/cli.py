@@ -82,7 +82,7 @@ def main(
 
 
 def asks_for_help(arguments: list[str]) -> bool:
-    """Whether a command line asks for --help."""
+    """Returns whether a command line asks for --help."""
     return not {"--help", "-h"}.isdisjoint(arguments)
 
 
@@ -144,7 +144,7 @@ def _define_flag(
 
 
 def _is(kind: Any, wanted: Any) -> bool:
-    """Whether a type is the wanted one, or the wanted one or None."""
+    """Returns whether a type is the wanted one, possibly with None."""
     return kind == wanted or wanted in typing.get_args(kind)
 
 

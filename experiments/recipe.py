@@ -94,7 +94,7 @@ class _Parser(flags.ArgumentParser):
 
 
 def _run(file: str) -> types.ModuleType:
-    """The module of a recipe, which has the name "recipe" while it runs."""
+    """Runs a recipe and returns its module, which has the name "recipe" while it runs."""
     module = types.ModuleType("recipe")
     module.__file__ = file
     sys.modules[module.__name__] = module  # where dataclasses look for their module
@@ -106,7 +106,7 @@ def _run(file: str) -> types.ModuleType:
 
 
 def _where_it_failed(error: BaseException, file: str) -> str:
-    """The file, the line and the error of a recipe."""
+    """Returns the file, the line and the error of a recipe."""
     if isinstance(error, SyntaxError) and error.filename == file:
         return f"{file}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):

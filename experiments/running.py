@@ -56,7 +56,7 @@ def _fail(message: str, error: Exception) -> int:
 
 
 def _can_print() -> bool:
-    """Whether a line can be printed; if not, it is dropped, as Python tries again at exit."""
+    """Returns whether a line can be printed; if not, drops it, as Python tries again at exit."""
     try:
         print(flush=True)
     except OSError:

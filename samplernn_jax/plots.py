@@ -25,7 +25,7 @@ def clips(path: Path, waveforms: Mapping[str, np.ndarray], sample_rate_hz: int) 
 
 
 def clips_figure(waveforms: Mapping[str, np.ndarray], sample_rate_hz: int) -> Figure:
-    """The figure that `clips` writes to a file."""
+    """Returns the figure that `clips` writes to a file."""
     figure = Figure(figsize=(9, 5 * len(waveforms)), layout="constrained")
     for subfigure, (title, waveform) in zip(
         figure.subfigures(len(waveforms), squeeze=False)[:, 0], waveforms.items(), strict=True

@@ -94,7 +94,7 @@ def join_processes(
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes files and prints for all."""
+    """Returns whether this process is the one that writes files and prints for all."""
     return jax.process_index() == 0
 
 
@@ -159,12 +159,12 @@ def end_all(
 
 
 def are_several() -> bool:
-    """Whether this process has joined others."""
+    """Returns whether this process has joined others."""
     return distributed.global_state.client is not None and jax.process_count() > 1
 
 
 def _is_of_connection(error: BaseException | None) -> bool:
-    """Whether an error comes from the connection to the other processes.
+    """Returns whether an error comes from the connection to the other processes.
 
     Some errors of gloo, which connects CPUs, have other types than JAX's own.
     """
@@ -269,7 +269,7 @@ def _write(name: str, value: str, only_first: bool = False) -> None:
 
 
 def _client() -> Any:
-    """The client of the service, until jax has shut down."""
+    """Returns the client of the service, until jax has shut down."""
     if distributed.global_state.client is None:
         raise jax.errors.JaxRuntimeError("jax has shut down")
     return distributed.global_state.client

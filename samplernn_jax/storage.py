@@ -89,7 +89,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path, kind: Any) -> Any:
-    """The value of a JSON file.
+    """Returns the value of a JSON file.
 
     Args:
         path: the file.
@@ -141,18 +141,18 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def checksum(file: Path) -> str:
-    """The SHA-256 of a file."""
+    """Returns the SHA-256 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_intact(file: Path, expected: str) -> bool:
-    """Whether a file is there and has the expected checksum."""
+    """Returns whether a file exists and has the expected checksum."""
     return file.is_file() and checksum(file) == expected
 
 
 def free_bytes(folder: Path) -> int:
-    """The free space on the disk of a folder."""
+    """Returns the free bytes on the disk of a folder."""
     return shutil.disk_usage(folder).free
 
 
@@ -282,7 +282,7 @@ def held(folder: Path, what: str, token: str = "") -> Iterator[None]:
 
 
 def holder_file(folder: Path) -> Path:
-    """The file that describes the holder of a folder."""
+    """Returns the file that describes the holder of a folder."""
     return folder / ".lock.json"
 
 
@@ -296,7 +296,7 @@ class Holder(TypedDict):
 
 
 def read_holder(folder: Path) -> Holder:
-    """The holder of a folder.
+    """Returns the holder of a folder.
 
     Raises:
         OSError: the folder has none.

@@ -28,11 +28,11 @@ def measure(
         seconds: the duration of the measurement.
 
     Returns:
-        Samples per second of each sequence and of all, how much faster than real time a sequence
-        is, the bytes of all weights and of those that a sample reads, the bytes per second that
-        the device reads of as many, the samples per second that this would allow for each
-        sequence and how near that is, the same for the FLOP per second of large products, and
-        seconds to compile, anew and from the persistent cache.
+        The samples per second of each sequence and in total, the real-time factor of a sequence,
+        the bytes of all weights and of those that a sample reads, the device's rate of reading such
+        an amount, the samples per second that this rate allows for each sequence and the share that
+        is reached, the same for the FLOP per second of large products, and the seconds to compile,
+        without and with the persistent cache.
     """
     params = init_params(config, jax.random.key(0))
     generator = Generator(config, params, sample_rate_hz)

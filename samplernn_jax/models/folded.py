@@ -56,7 +56,7 @@ def after_each(after: FoldedLinear, linear: FoldedLinear) -> FoldedLinear:
 
 
 def linear(weights: FoldedLinear, x: Float[Array, "inputs batch"]) -> Float[Array, "outputs batch"]:
-    """W @ x + b."""
+    """Returns W @ x + b."""
     return weights.kernel @ x + weights.bias
 
 

@@ -67,24 +67,24 @@ def play(
 
 
 def may_rewrite(output: io.BufferedIOBase) -> bool:
-    """Whether an output is a seekable file, and not one that only grows at its end."""
+    """Returns whether an output is a seekable file, and not one that only grows at its end."""
     return output.seekable() and not _appends(output)
 
 
 def _appends(output: io.BufferedIOBase) -> bool:
-    """Whether all writing goes to the end of a file."""
+    """Returns whether all writing goes to the end of a file."""
     try:
         import fcntl
 
         return bool(fcntl.fcntl(output.fileno(), fcntl.F_GETFL) & os.O_APPEND)
     except io.UnsupportedOperation:  # it is in memory
         return False
-    except ImportError:  # Windows does not tell
+    except ImportError:  # on Windows, which has no such call
         return True
 
 
 def _wav_header(channels: int, sample_rate_hz: int, data_size: int) -> bytes:
-    """The 44 bytes in front of 16-bit samples."""
+    """Returns the 44 bytes in front of 16-bit samples."""
     frame = 2 * channels
     layout = (1, channels, sample_rate_hz, sample_rate_hz * frame, frame, 16)
     riff = (b"RIFF", min(data_size + 36, _UNKNOWN_SIZE), b"WAVE")

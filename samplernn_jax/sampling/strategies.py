@@ -122,7 +122,7 @@ def _restrict_by_sorting(
     top_k: Float[Array, " batch"] | None,
     top_p: Float[Array, " batch"] | None,
 ) -> Float[Array, "batch q_levels"]:
-    """The same as `restrict` for any number of levels, by sorting the tokens by probability."""
+    """Does the same as `restrict` for any number of levels, by sorting the tokens."""
     levels = jnp.broadcast_to(jnp.arange(logits.shape[-1]), logits.shape)
     falling, order = jax.lax.sort((-logits, levels), is_stable=True, num_keys=1)
     stays = jnp.full_like(levels, True, dtype=bool)

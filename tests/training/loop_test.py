@@ -427,7 +427,7 @@ def test_patience_ends_a_run_that_no_longer_improves(data_path, begun, tmp_path)
     lines = []
     train(config, tmp_path / "run", lines.append)
     assert "Stopped after step 9: validation has not improved on the" in lines[-1]
-    assert "of step 3 since" in lines[-1]
+    assert "of step 3." in lines[-1]
     assert (tmp_path / "run" / "samples" / "step_0000009").is_dir()
     lines.clear()
     train(config, tmp_path / "run", lines.append)

@@ -41,7 +41,7 @@ def option(
     most: float | int | None = None,
     is_path: bool = False,
 ) -> Any:
-    """A field of an options dataclass; see `Rules`. Without a default it must be given."""
+    """Returns a field of an options dataclass, see `Rules`; without a default it is required."""
     rules = Rules(help, None if choices is None else tuple(choices), least, most, is_path)
     return dataclasses.field(default=default, metadata={"rules": rules})
 
@@ -73,7 +73,7 @@ class Options:
             object.__setattr__(self, field.name, value)
 
     def is_given(self, name: str) -> bool:
-        """Whether a field was set on purpose."""
+        """Returns whether a field was set on purpose."""
         field = self.__dataclass_fields__[name]
         return name in self.given or getattr(self, name) != field.default
 

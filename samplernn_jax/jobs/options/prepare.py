@@ -66,7 +66,7 @@ class PrepareOptions(Options):
     )
     remove_dc: bool = option("Subtract the mean of each recording.", default=_DEFAULT.remove_dc)
     gain: str = option(
-        "peak: the loudest sample becomes 1; clicks do not count, they are clipped with a warning. "
+        "peak: the loudest sample becomes 1; clicks do not count, and are clipped with a warning. "
         "loudness: to --loudness_lufs, or less where samples other than clicks would exceed 1. "
         "none: amplitudes stay as they are.",
         default=_DEFAULT.gain,

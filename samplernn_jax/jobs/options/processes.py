@@ -15,8 +15,8 @@ class ProcessOptions(Options):
     """
 
     coordinator: str | None = option(
-        "Address HOST:PORT of process 0, where several processes, on one machine or many, run this "
-        "together; auto on TPU pods and under SLURM, Open MPI and Kubernetes.",
+        "Run this with several processes, on one machine or many: HOST:PORT of process 0, or auto "
+        "on TPU pods and under SLURM, Open MPI and Kubernetes.",
         default=None,
     )
     num_processes: int | None = option(

@@ -76,7 +76,7 @@ class SampleOptions(Options):
     )
     rank: bool = option("Number the files by bits per sample, the likeliest first.", default=False)
     reject: tuple[float, ...] | None = option(
-        "LOW,HIGH: drop these fractions of the least likely and of the likeliest sequences, such "
+        "LOW,HIGH: drop the fraction LOW of least likely and HIGH of likeliest sequences, such "
         "as 0.4,0.05.",
         default=None,
     )

@@ -113,7 +113,7 @@ DATASETS: dict[str, NamedDataset] = {
         num_recordings={"train": 3712, "valid": 256, "test": 256},
     ),
     "huck": NamedDataset(
-        about="two readings of Huckleberry Finn (which two the original used is not known)",
+        about="two readings of Huckleberry Finn; which two the original used is not known",
         source="LibriVox, on archive.org: huck_finn_librivox and huckleberry_mfs_librivox",
         licence="public domain",
         settings=BuildSettings(split_by="recording", held_out=1 / 14),

@@ -82,7 +82,10 @@ class ScanEngine:
 def block_step(
     config: ArchitectureConfig, mesh: Mesh, num_frames: int, sample_rate_hz: int
 ) -> Step:
-    """(folded, state, (settings, conditions)) -> ((), (state, block)); the state is donated."""
+    """Returns the step (folded, state, (settings, conditions)) -> ((), (state, block)).
+
+    The state is donated.
+    """
 
     def step(
         folded: Any, state: DecodeState, rows: tuple[Strategy, Conditions]
@@ -157,5 +160,5 @@ def decode(
 
 
 def _join_frames(frames: Shaped[Array, "frames size batch *rest"]) -> Array:
-    """Stacked by the scan -> [batch, frames * size, *rest]."""
+    """Joins the frames that the scan stacked: [batch, frames * size, *rest]."""
     return jnp.moveaxis(frames.reshape(-1, *frames.shape[2:]), 1, 0)
