@@ -12,7 +12,8 @@ from samplernn_jax.units import (
 @pytest.mark.parametrize(
     ("num_bytes", "expected"),
     [
-        (0, "0 KiB"),
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
         (19_456, "19 KiB"),
         (2**20, "1 MiB"),
         (2**30 - 1, "1024 MiB"),

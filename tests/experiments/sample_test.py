@@ -1,4 +1,7 @@
+import errno
+import io
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -206,3 +209,30 @@ def test_a_stream_ends_when_its_player_is_closed(workdir):
         process.stdout.close()
         assert process.stderr.read().decode().startswith("Played ")
     assert process.returncode == 0
+
+
+def test_a_state_that_cannot_be_saved_is_named_and_not_said_to_go_on(
+    workdir, tmp_path, monkeypatch
+):
+    def fill(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("samplernn_jax.sampling.stream.save_snapshot", fill)
+    options = SampleOptions(
+        workdir=str(workdir), stream=True, duration_s=0.1, save_state=str(tmp_path / "state.npz")
+    )
+    stream = sample.begin_stream(options, lambda _: None)
+    with pytest.raises(ValueError, match=r"^save_state=.*state.npz: cannot be written \(No space"):
+        sample.play(options, stream, io.BytesIO())
+
+
+def test_the_files_are_listed_before_their_pictures_are_drawn(workdir, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("a picture")
+
+    monkeypatch.setattr("samplernn_jax.plots.spectrogram", fail)
+    flags = (f"--workdir={workdir}", f"--output={tmp_path}", "--duration_s=0.1")
+    code, output, errors = call("sample", *flags)
+    assert code == 2
+    assert errors.endswith("error: a picture\n")
+    assert [Path(line).is_file() for line in output.splitlines()] == [True] * 4

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -13,6 +15,7 @@ from samplernn_jax.jobs.options.processes import ProcessOptions
 from samplernn_jax.jobs.options.sample import SampleOptions
 from samplernn_jax.preparation.named.catalog import DATASETS
 from samplernn_jax.preparation.settings import BuildSettings
+from tests.experiments.commands import ROOT
 
 TO_FILES = {"workdir": "run", "output": "audio"}
 
@@ -99,3 +102,31 @@ def test_rules_are_those_of_modules_that_import_jax_and_are_not_imported_for_tha
     assert rules_of(EvaluateOptions, "split").choices == SPLITS
     assert rules_of(EvaluateOptions, "normalization").choices == NORMALIZATIONS
     assert rules_of(SampleOptions, "seed").most == MAX_SEED - 1
+
+
+OTHER_TYPES = {
+    "{'seed': '1'}": "seed='1': must be a whole number",
+    "{'temperature': ['warm']}": "temperature=['warm']: must be a list",
+    "{'temperature': 0.9}": "temperature=0.9: must be a list",
+    "{'pictures': 1}": "pictures=1: must be true or false",
+    "{'output': Path('out')}": "output=PosixPath('out'): must be text",
+}
+
+BUILD = """
+from pathlib import Path
+from samplernn_jax.jobs.options.sample import SampleOptions
+for values in [{}]:
+    try:
+        SampleOptions(**dict(workdir="run") | values)
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_a_value_of_another_type_is_one_sentence():
+    """In a process of its own, as the tests' own check of types comes first in this one."""
+    program = BUILD.replace("{}", ", ".join(OTHER_TYPES))
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert told.stdout.splitlines() == [*OTHER_TYPES.values()]

@@ -1,7 +1,6 @@
 """Options dataclasses: each field is a flag of a command, with its rules and its help."""
 
 import dataclasses
-import os
 import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -50,8 +49,6 @@ def option(
 class Options:
     """The options of a job.
 
-    Paths may be Path objects, and lists or single values may stand for tuples.
-
     Attributes:
         given: the fields that were set on purpose, even to their defaults. Fields that differ from
             their defaults always count as given.
@@ -65,11 +62,9 @@ class Options:
     def __post_init__(self) -> None:
         types = typing.get_type_hints(type(self))
         for field in fields(type(self)):
-            rules, kind = field.metadata["rules"], types[field.name]
-            value = _as_kind(kind, getattr(self, field.name), rules)
-            value = typed(kind, value, field.name)
+            value = typed(types[field.name], getattr(self, field.name), field.name)
             if value is not None:
-                _check(field.name, value, rules)
+                _check(field.name, value, field.metadata["rules"])
             object.__setattr__(self, field.name, value)
 
     def is_given(self, name: str) -> bool:
@@ -103,18 +98,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(as_text, value))
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _as_kind(kind: Any, value: Any, rules: Rules) -> Any:
-    """Lets paths be Path objects, and lists or single values stand for tuples."""
-    is_tuple = any(typing.get_origin(x) is tuple for x in (kind, *typing.get_args(kind)))
-    if is_tuple and value is not None:
-        value = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not rules.is_path:
-        return value
-    if isinstance(value, tuple):
-        return tuple(os.fspath(x) if isinstance(x, os.PathLike) else x for x in value)
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _check(name: str, value: Any, rules: Rules) -> None:
