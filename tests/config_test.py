@@ -39,7 +39,7 @@ BAD = {
     "data.batch_size=0": "batch_size=0: must be greater than 0",
     "data.path=3": "config.data.path=3: must be text",
     "data.synthetic_minutes=0.2": "synthetic_minutes=0.2: must be 0, or from 1 to 600",
-    "data.synthetic_minutes=0.0": "path='': must name a dataset folder",
+    "data.synthetic_minutes=0.0": "data.path='': must name a dataset folder",
     "optimizer.independent_preds_weight=0.5": "independent_preds_weight=0.5: needs model.indep",
     "optimizer.independent_preds_weight=-1.0": "independent_preds_weight=-1.0: must be at l",
     "optimizer.learning_rate=float('nan')": "learning_rate=nan: must be greater than 0",
