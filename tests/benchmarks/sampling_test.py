@@ -32,7 +32,8 @@ def test_what_is_read_more_often_weighs_more():
     assert num_bytes(longer) < 2 * num_bytes(TINY)
 
 
-@pytest.mark.parametrize("config", [TINY, pytest.param(TINY_WAVENET, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [TINY, TINY_WAVENET])
 def test_a_measurement_is_consistent(config):
     result = measure(config, 2, sample_rate_hz=8000, seconds=0.01)
     assert result["samples_per_s_total"] == 2 * result["samples_per_s_per_sequence"] > 0

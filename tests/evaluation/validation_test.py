@@ -109,6 +109,7 @@ def bits_of_first_segments(path, config, step, count):
     return bits / targets
 
 
+@pytest.mark.slow
 def test_a_run_of_before_goes_on_with_what_it_validated_on(data_path, tmp_path):
     config, path = make_config(data_path, num_steps=3), tmp_path / "run"
     run(with_train(config, valid_s=0.0), path)

@@ -204,7 +204,7 @@ def test_a_recording_with_an_inverted_channel_goes_in_by_its_louder_one(tmp_path
     (warning,) = [text for text in info["warnings"] if "channels that cancel" in text]
     assert "1 of 2 recordings" in warning
     assert "such as inverted" in warning
-    assert "so only its channel 2 is used" in warning
+    assert "so only channel 2 of it is used" in warning
     assert "--channel" in warning
     assert info["audio"]["rms"] == pytest.approx(left.std(), rel=0.01)
     picked = build_dataset(found, tmp_path / "e", settings(gain="none", channel=1))

@@ -51,7 +51,8 @@ def test_the_bits_of_the_independent_predictions_are_logged_and_evaluated(data_p
     assert bits[-1] < bits[0] - 0.3
 
 
-@pytest.mark.parametrize("name", ["1tier", pytest.param("wavenet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["1tier", "wavenet"])
 def test_it_trains_resumes_exactly_and_generates(name, data_path, tmp_path):
     model = MODELS[name]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -93,6 +94,7 @@ def test_the_bits_of_each_architecture_fall(data_path, tmp_path):
         assert bits[-1] < bits[0] - 0.5, name
 
 
+@pytest.mark.slow
 def test_the_originals_files_are_trained_on_as_they_are(tmp_path):
     rng = np.random.default_rng(0)
     for split, num_clips in (("train", 17), ("valid", 8), ("test", 9)):

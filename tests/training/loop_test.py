@@ -155,6 +155,7 @@ def test_a_signal_saves_first_and_the_run_goes_on_bit_exactly(
     assert entries(tmp_path / "run") == entries(path)
 
 
+@pytest.mark.slow
 def test_stopped_before_the_checkpoint_a_run_does_all_again(
     data_path, finished, begun, tmp_path, monkeypatch
 ):
