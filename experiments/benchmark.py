@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import cli
+from samplernn_jax.checks import require
 from samplernn_jax.jobs.options.benchmark import BenchmarkOptions
 
 _RECIPES = Path(__file__).parent.parent / "configs"
@@ -42,8 +43,10 @@ def _benchmark(options: BenchmarkOptions) -> None:
 
 def _recipe(name: str) -> dict[str, Any]:
     """Returns the configuration values of a recipe in configs/."""
-    if not (_RECIPES / f"{name}.py").is_file():
-        raise ValueError(f"recipe={name}: must be the name of a recipe in {_RECIPES}")
+    require(
+        (_RECIPES / f"{name}.py").is_file(),
+        f"recipe={name}: must be the name of a recipe in {_RECIPES}",
+    )
     values: dict[str, Any] = importlib.import_module(f"configs.{name}").get_config().to_dict()
     return values
 

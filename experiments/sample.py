@@ -25,6 +25,7 @@ from collections.abc import Sequence
 
 from experiments import cli
 from experiments.messages import tell
+from samplernn_jax.checks import require
 from samplernn_jax.jobs.options.sample import SampleOptions
 
 
@@ -60,8 +61,10 @@ def _play(options: SampleOptions) -> None:
     from samplernn_jax.interruption import Interrupted
     from samplernn_jax.jobs import sample
 
-    if sys.stdout.isatty():
-        raise ValueError("stream: standard output is a terminal, but must be a player or a file")
+    require(
+        not sys.stdout.isatty(),
+        "stream: standard output is a terminal, but must be a player or a file",
+    )
     stream = sample.begin_stream(options, tell)
     saved = f"; --resume_state={options.save_state} goes on" if options.save_state else ""
     try:

@@ -21,6 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from typing_extensions import TypedDict
 
+from samplernn_jax.checks import require
 from samplernn_jax.parsing import parse_json
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -34,11 +35,11 @@ def check_local(name: str, path: str | Path) -> None:
         name: the user's name for the path, for the message.
         path: the path that the user gave.
     """
-    if _SCHEME.match(str(path)):
-        raise ValueError(
-            f"{name}={path}: must be a path on this machine; remote folders are not supported, so "
-            "mount it and name the folder"
-        )
+    require(
+        not _SCHEME.match(str(path)),
+        f"{name}={path}: must be a path on this machine; remote folders are not supported, so "
+        "mount it and name the folder",
+    )
 
 
 def check_folder(name: str, folder: Path) -> None:
@@ -217,8 +218,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         ValueError: `path` exists.
     """
-    if path.exists():
-        raise ValueError(f"{path}: exists already; remove it or choose another name")
+    require(not path.exists(), f"{path}: exists already; remove it or choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -22,6 +22,7 @@ from jaxtyping import Int16, Int32, Int64
 from pydantic import Field, PositiveInt
 from typing_extensions import TypedDict
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.parsing import typed
 from samplernn_jax.quantization import pcm16_table
@@ -222,8 +223,10 @@ def read_info(path: Path, kind: Any = DatasetInfo) -> Any:
         ) from error
     except ValueError as error:
         raise ValueError(f"{error}; prepare the dataset again") from error
-    if info.get("version") != FORMAT_VERSION:
-        raise ValueError(f"{file}: must have version {FORMAT_VERSION}; prepare the dataset again")
+    require(
+        info.get("version") == FORMAT_VERSION,
+        f"{file}: must have version {FORMAT_VERSION}; prepare the dataset again",
+    )
     return typed(kind, info, str(file), separator=": ")
 
 
@@ -247,16 +250,16 @@ def _open_split(path: Path, name: str, expected: SplitInfo) -> PcmSplit:
         (lengths_file(path, name), len(lengths), expected["num_clips"]),
         (lengths_file(path, name), sum(lengths.tolist()), expected["num_samples"]),
     ):
-        if found != recorded:
-            raise ValueError(
-                f"{file}: is truncated or damaged; it holds {found} where dataset.json says "
-                f"{recorded}. Prepare the dataset again"
-            )
-    if not np.isin(np.cumsum([len(shard) for shard in shards]), np.cumsum(lengths)).all():
-        raise ValueError(
-            f"{lengths_file(path, name)}: does not belong to these shards, as a clip spans two of "
-            "them; prepare the dataset again"
+        require(
+            found == recorded,
+            f"{file}: is truncated or damaged; it holds {found} where dataset.json says "
+            f"{recorded}. Prepare the dataset again",
         )
+    require(
+        bool(np.isin(np.cumsum([len(shard) for shard in shards]), np.cumsum(lengths)).all()),
+        f"{lengths_file(path, name)}: does not belong to these shards, as a clip spans two of "
+        "them; prepare the dataset again",
+    )
     return PcmSplit(name, lengths, shards)
 
 
@@ -266,9 +269,9 @@ def _file_of_shard(path: Path, shard: ShardInfo) -> Path:
 
 
 def _check_lengths(file: Path, lengths: np.ndarray) -> None:
-    if lengths.ndim != 1 or lengths.dtype != np.int64:
-        raise ValueError(
-            f"{file}: holds {lengths.dtype} {list(lengths.shape)}, but must hold int64 [num_clips]"
-        )
-    if lengths.min(initial=1) < 1:
-        raise ValueError(f"{file}: holds a length of {lengths.min()}, must be greater than 0")
+    require(
+        lengths.ndim == 1 and lengths.dtype == np.int64,
+        f"{file}: holds {lengths.dtype} {list(lengths.shape)}, but must hold int64 [num_clips]",
+    )
+    shortest = int(lengths.min(initial=1))
+    require(shortest > 0, f"{file}: holds a length of {shortest}, must be greater than 0")

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64, Int32
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, DataConfig
 from samplernn_jax.data.dataset import SPLITS, Dataset, Split
 from samplernn_jax.storage import read_array
@@ -50,11 +51,11 @@ def open_legacy(path: Path, config: DataConfig) -> Dataset:
     splits = {}
     for name, file in files.items():
         clips = _open_clips(file)
-        if len(clips) < config.batch_size:
-            raise ValueError(
-                f"batch_size={config.batch_size}: must be at most {len(clips)}, the number of "
-                f"clips in {file}, as legacy normalization drops a batch that is not full"
-            )
+        require(
+            len(clips) >= config.batch_size,
+            f"batch_size={config.batch_size}: must be at most {len(clips)}, the number of "
+            f"clips in {file}, as legacy normalization drops a batch that is not full",
+        )
         # The digest covers some clips; reading all of them at every start would take too long.
         digest.update(f"{file.name} {clips.dtype} {clips.shape}".encode())
         digest.update(clips[:: max(1, len(clips) // 64)].tobytes())
@@ -118,14 +119,13 @@ def quantize(
     Raises:
         ValueError: the clip has no tokens.
     """
-    if not np.isfinite(clip).all():
-        raise ValueError("holds a sample that is not a finite number")
+    require(bool(np.isfinite(clip).all()), "holds a sample that is not a finite number")
     from_zero = clip - clip.min()
     if from_zero.max() == 0:
-        if q_type == "linear":
-            raise ValueError(
-                "is silent; legacy normalization has no tokens for silence with q_type='linear'"
-            )
+        require(
+            q_type != "linear",
+            "is silent; legacy normalization has no tokens for silence with q_type='linear'",
+        )
         return np.zeros(len(clip), np.int32)
     scaled = from_zero / from_zero.max()
     if q_type == "mu-law":
@@ -165,8 +165,8 @@ def _open_clips(file: Path) -> Float[np.ndarray, "clips samples"]:
         clips = read_array(file)
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
-    if clips.ndim != 2 or clips.dtype.kind != "f" or clips.shape[1] == 0:
-        raise ValueError(
-            f"{file}: holds {clips.dtype} {list(clips.shape)}, but must hold float [clips, samples]"
-        )
+    require(
+        clips.ndim == 2 and clips.dtype.kind == "f" and clips.shape[1] > 0,
+        f"{file}: holds {clips.dtype} {list(clips.shape)}, but must hold float [clips, samples]",
+    )
     return clips

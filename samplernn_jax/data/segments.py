@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Bool, Int, Int32
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig
 from samplernn_jax.data.dataset import Split
 from samplernn_jax.models.types import Conditions
@@ -176,10 +177,10 @@ def _segments(
     rows: range | None,
 ) -> Iterator[Segment]:
     frame_size, overlap = model.top_frame_size, model.overlap
-    if seq_len % frame_size:
-        raise ValueError(
-            f"seq_len={seq_len}: must be a multiple of the top frame size {frame_size}"
-        )
+    require(
+        seq_len % frame_size == 0,
+        f"seq_len={seq_len}: must be a multiple of the top frame size {frame_size}",
+    )
     steps = assign_clips(split.lengths, batch_size, seq_len, frame_size, overlap, order, start_step)
     mine = range(batch_size) if rows is None else rows
     return (cut(split, pieces, mine, seq_len, model) for pieces in steps)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ModelConfig, WaveNetConfig
 from samplernn_jax.interop.safe_pickle import load_arrays
 from samplernn_jax.models.interface import abstract_params
@@ -82,14 +83,13 @@ def _load(
     found: list[str] = []
 
     def read(name: str, ndim: int) -> np.ndarray:
-        if name not in arrays:
-            raise ValueError(f"it has no parameter {name}")
+        require(name in arrays, f"it has no parameter {name}")
         array = np.asarray(arrays[name])
-        if array.dtype.kind not in "fiu" or array.ndim != ndim or not np.isfinite(array).all():
-            raise ValueError(
-                f"{name} is {array.dtype} {list(array.shape)}, not finite numbers in {ndim} "
-                "dimensions"
-            )
+        is_numbers = array.dtype.kind in "fiu" and bool(np.isfinite(array).all())
+        require(
+            is_numbers and array.ndim == ndim,
+            f"{name} is {array.dtype} {list(array.shape)}, not finite numbers in {ndim} dimensions",
+        )
         found.append(name)
         return array
 
@@ -100,17 +100,16 @@ def _load(
     params = {}
     for path, expected in flatten_dict(abstract_params(config)).items():
         array = find(path, expected.ndim)
-        if array.shape != expected.shape:
-            raise ValueError(
-                f"{found[-1]} makes {list(array.shape)}, but must make {list(expected.shape)} to "
-                "fit the others"
-            )
+        require(
+            array.shape == expected.shape,
+            f"{found[-1]} makes {list(array.shape)}, but must make {list(expected.shape)} to "
+            "fit the others",
+        )
         params[path] = jnp.asarray(array, expected.dtype)
     left = [str(name) for name in arrays if name not in found]
     if not independent_preds:
         left = [name for name in left if not name.startswith("BigFrameLevel.IndependentPreds.")]
-    if left:
-        raise ValueError(f"it has parameters that no model has: {', '.join(sorted(left))}")
+    require(not left, f"it has parameters that no model has: {', '.join(sorted(left))}")
     return config, unflatten_dict(params)
 
 
@@ -125,8 +124,7 @@ def _samplernn(
 ) -> tuple[ArchitectureConfig, FindArray]:
     """Returns the configuration of a SampleRNN, and a function that finds its parameters."""
     levels = [level for level in _LEVELS if f"{level}.h0" in arrays]
-    if not levels:
-        raise ValueError("it has neither an h0 nor a block_1.parametrized_weights")
+    require(bool(levels), "it has neither an h0 nor a block_1.parametrized_weights")
     if learn_h0 is None:
         learn_h0 = any(bool(read(f"{level}.h0", 2).any()) for level in levels)
     config = _infer_samplernn(arrays, read, levels[-1], q_type, independent_preds, learn_h0)
@@ -161,8 +159,9 @@ def _infer_samplernn(
 def _infer_wavenet(arrays: Arrays, read: ReadArray, q_type: str) -> WaveNetConfig:
     pattern = re.compile(r"block_\d+\.parametrized_weights")
     lengths = {name: len(read(name, 1)) for name in map(str, arrays) if pattern.fullmatch(name)}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"its blocks have different numbers of layers, {lengths}")
+    require(
+        len(set(lengths.values())) <= 1, f"its blocks have different numbers of layers, {lengths}"
+    )
     q_levels, dim = read("final.W", 4).shape[:2]
     return WaveNetConfig(
         num_blocks=len(lengths),

@@ -10,6 +10,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from samplernn_jax import audio
+from samplernn_jax.checks import require
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.opening import open_dataset
@@ -137,11 +138,11 @@ def evaluate_split(options: EvaluateOptions, tell: Callable[[str], None]) -> Spl
 
 def _as_asked(options: EvaluateOptions, info: RunInfo, workdir: Workdir) -> ExperimentConfig:
     """Returns the run's configuration, with the values that the options set."""
-    if not (info.dataset_digest or options.data_path):
-        raise ValueError(
-            f"data_path='': must name a dataset, as the imported model in workdir {workdir.path} "
-            "was not trained here"
-        )
+    require(
+        bool(info.dataset_digest or options.data_path),
+        f"data_path='': must name a dataset, as the imported model in workdir {workdir.path} "
+        "was not trained here",
+    )
     asked: dict[str, Any] = {
         "path": options.data_path,
         "batch_size": options.batch_size,
@@ -158,11 +159,11 @@ def _open(
     """Returns the dataset, if the model can be evaluated on it."""
     path = workdir.data_path(config)
     dataset = open_dataset(path, config.data)
-    if dataset.sample_rate_hz != info.sample_rate_hz:
-        raise ValueError(
-            f"data_path={path}: is at {dataset.sample_rate_hz} Hz, but must be at the model's "
-            f"{info.sample_rate_hz} Hz"
-        )
+    require(
+        dataset.sample_rate_hz == info.sample_rate_hz,
+        f"data_path={path}: is at {dataset.sample_rate_hz} Hz, but must be at the model's "
+        f"{info.sample_rate_hz} Hz",
+    )
     if options.data_path is None and options.normalization is None:
         workdir.check_same_dataset(dataset.sample_rate_hz, dataset.digest)
     return dataset

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from samplernn_jax.checks import require
 from samplernn_jax.data.dataset import Dataset, damaged_files, read_info
 from samplernn_jax.jobs.options.prepare import PrepareOptions, expanded
 from samplernn_jax.preparation import description, facts, recordings
@@ -35,8 +36,10 @@ def prepare(options: PrepareOptions, tell: Callable[[str], None], progress: OnPr
         raise ValueError("output: must be given")
     output = expanded(options.output)
     check_folder("output", output)
-    if output.resolve() in [expanded(path).resolve() for path in options.input]:
-        raise ValueError(f"output={output}: must not be the input folder")
+    require(
+        output.resolve() not in [expanded(path).resolve() for path in options.input],
+        f"output={output}: must not be the input folder",
+    )
     if options.dataset is None:
         found, settings = _own(options, output)
     else:
@@ -56,10 +59,11 @@ def describe(path: Path) -> Iterator[str]:
     yield description.table(info, described) + "\n"
     yield description.histogram(info) + "\n"
     yield description.loudness(info, described) + "\n"
-    if damaged := damaged_files(path):
-        raise ValueError(
-            f"{path}: {', '.join(damaged)} changed after preparation; prepare the dataset again"
-        )
+    damaged = damaged_files(path)
+    require(
+        not damaged,
+        f"{path}: {', '.join(damaged)} changed after preparation; prepare the dataset again",
+    )
     yield "All checksums match."
     picture = path / "describe.png"
     description.picture(picture, dataset)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from samplernn_jax import audio
+from samplernn_jax.checks import require
 from samplernn_jax.evaluation import scores
 from samplernn_jax.interruption import Interrupted, Request, noticed
 from samplernn_jax.jobs.options.base import fields
@@ -79,8 +80,10 @@ def write_files(options: SampleOptions, tell: Callable[[str], None]) -> Written:
     """
     if options.output is None:
         raise ValueError("output: must be given")
-    if jax.process_count() > 1 and (options.rank or options.reject):
-        raise ValueError("rank, reject: need a single process, as each knows only its sequences")
+    require(
+        jax.process_count() == 1 or not (options.rank or options.reject),
+        "rank, reject: need a single process, as each knows only its sequences",
+    )
     generator = Generator.from_workdir(options.workdir, options.step)
     rate = generator.sample_rate_hz
     num_samples = generator.num_samples("duration_s", options.file_duration_s)
@@ -134,15 +137,13 @@ def begin_stream(options: SampleOptions, tell: Callable[[str], None]) -> Stream:
         ValueError: an option breaks its rule or does not fit the model, there are several
             processes, or the state could not be saved.
     """
-    if jax.process_count() > 1:
-        raise ValueError("stream: needs a single process")
+    require(jax.process_count() == 1, "stream: needs a single process")
     generator = Generator.from_workdir(options.workdir, options.step)
     if options.duration_s is not None:
         generator.num_samples("duration_s", options.duration_s)
     if options.save_state is not None:
         path = Path(options.save_state)
-        if path.is_dir():
-            raise ValueError(f"save_state={path}: is a folder, but must be a file")
+        require(not path.is_dir(), f"save_state={path}: is a folder, but must be a file")
         make_folder("folder of save_state", path.parent)
     if options.resume_state is not None:
         return generator.resume(options.resume_state)

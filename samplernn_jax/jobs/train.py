@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.processes import is_first_process
 from samplernn_jax.runs.workdir import Workdir
@@ -30,11 +31,11 @@ def experiment(
     workdir = Workdir(path)
     if workdir.imported_model is None:
         return ExperimentConfig.from_mapping(values)
-    if not values["data"]["path"]:
-        raise ValueError(
-            "config.data.path='': must name a dataset to train the imported model on, as the "
-            f"synthetic corpus does not have the sample rate of {path}"
-        )
+    require(
+        bool(values["data"]["path"]),
+        "config.data.path='': must name a dataset to train the imported model on, as the "
+        f"synthetic corpus does not have the sample rate of {path}",
+    )
     of_model = {
         name.removeprefix("model."): value
         for name, value in given.items()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from samplernn_jax import storage
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, TrainConfig
 from samplernn_jax.models.interface import abstract_params
 from samplernn_jax.processes import (
@@ -162,12 +163,12 @@ class Checkpoints:
         """Raises ValueError if the disk is too full, before anything is written."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(checkpoint))
         free = from_first_process(float(storage.free_bytes(self._workdir.checkpoints)))
-        if free < needed + _SPACE_FOR_DETAILS:
-            raise ValueError(
-                self._not_written(
-                    step, f"{free / 2**20:.1f} MiB are free, {needed / 2**20:.1f} MiB needed"
-                )
-            )
+        require(
+            free >= needed + _SPACE_FOR_DETAILS,
+            self._not_written(
+                step, f"{free / 2**20:.1f} MiB are free, {needed / 2**20:.1f} MiB needed"
+            ),
+        )
 
     def _not_written(self, step: int, reason: str) -> str:
         return (
@@ -204,8 +205,7 @@ def restore_params(
     Raises:
         ValueError: there is no such checkpoint, or it belongs to another model.
     """
-    if not workdir.has_checkpoint:
-        raise ValueError(f"workdir={workdir.path}: holds no checkpoint yet")
+    require(workdir.has_checkpoint, f"workdir={workdir.path}: holds no checkpoint yet")
     with OrbaxFolder(workdir.checkpoints, create=False) as saved:
         steps = saved.steps
         if step is None:
@@ -236,22 +236,23 @@ def _check_model(workdir: Workdir, folder: Path, config: ArchitectureConfig) -> 
     if saved is None:
         return
     for name in sorted(saved.keys() | expected.keys()):
-        if saved.get(name) != expected.get(name):
-            raise ValueError(
-                f"{workdir.config_file}: describes another model than {folder}, whose {name} is "
-                f"{saved.get(name, 'not there')}, not {expected.get(name, 'there')}"
-            )
+        require(
+            saved.get(name) == expected.get(name),
+            f"{workdir.config_file}: describes another model than {folder}, whose {name} is "
+            f"{saved.get(name, 'not there')}, not {expected.get(name, 'there')}",
+        )
 
 
 def _check_same_everywhere(folder: Path, steps: list[int]) -> None:
     """Raises ValueError if a process sees other checkpoints than the first process."""
     expected = json.loads(text_from_first_process(json.dumps(steps)))
-    if others := processes_without(steps == expected):
-        raise ValueError(
-            f"{folder}: process {', '.join(map(str, others))} sees other checkpoints there than "
-            f"process 0, which sees those of steps {', '.join(map(str, expected)) or '(none)'}; "
-            "run again when all processes see the same files"
-        )
+    others = processes_without(steps == expected)
+    require(
+        not others,
+        f"{folder}: process {', '.join(map(str, others))} sees other checkpoints there than "
+        f"process 0, which sees those of steps {', '.join(map(str, expected)) or '(none)'}; "
+        "run again when all processes see the same files",
+    )
 
 
 def _check_step(step: int, steps: list[int], workdir: Workdir) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import jax
 
 from samplernn_jax import storage
+from samplernn_jax.checks import require
 from samplernn_jax.processes import from_first_process, is_first_process, processes_without
 from samplernn_jax.runs.workdir import Workdir
 
@@ -51,12 +52,13 @@ def check_is_shared(workdir: Workdir, token: str, within_s: float = _SEEN_WITHIN
     deadline = time.monotonic() + within_s
     while not (seen := _token(workdir) == token) and time.monotonic() < deadline:
         time.sleep(0.2)
-    if blind := processes_without(seen):
-        raise ValueError(
-            f"workdir={workdir.path}: must be a folder that all of the {jax.process_count()} "
-            f"processes share, but process {', '.join(map(str, blind))} does not see what "
-            "process 0 writes" + ("" if workdir.path.is_absolute() else "; give an absolute path")
-        )
+    blind = processes_without(seen)
+    require(
+        not blind,
+        f"workdir={workdir.path}: must be a folder that all of the {jax.process_count()} "
+        f"processes share, but process {', '.join(map(str, blind))} does not see what "
+        "process 0 writes" + ("" if workdir.path.is_absolute() else "; give an absolute path"),
+    )
 
 
 def _token(workdir: Workdir) -> str | None:

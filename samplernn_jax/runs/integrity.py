@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from samplernn_jax import storage
+from samplernn_jax.checks import require
 from samplernn_jax.runs.workdir import Workdir
 
 _CHECKSUMS = "checksums.json"
@@ -47,11 +48,11 @@ def recover(workdir: Workdir, report: Callable[[str], None]) -> None:
             storage.remove_folder(workdir.checkpoints / name)
     folders = [workdir.checkpoint(step) for step in workdir.steps]
     damaged = {folder: next(damaged_files(folder), None) for folder in folders}
-    if folders and all(damaged.values()):
-        raise ValueError(
-            f"workdir={workdir.path}: every checkpoint is damaged; choose another workdir to "
-            "start anew"
-        )
+    require(
+        not folders or None in damaged.values(),
+        f"workdir={workdir.path}: every checkpoint is damaged; choose another workdir to "
+        "start anew",
+    )
     for folder, file in damaged.items():
         if file is not None:
             target = workdir.damaged_checkpoints / folder.name

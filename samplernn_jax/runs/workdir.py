@@ -20,6 +20,7 @@ from typing import Any, Literal, NotRequired
 from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import TypedDict
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ArchitectureConfig, ExperimentConfig
 from samplernn_jax.parsing import typed
 from samplernn_jax.storage import check_local, names, read_json, write_json
@@ -142,16 +143,16 @@ class Workdir:
         model = self.read_info().config.model
         fields = dataclasses.asdict(model)
         for name, value in given.items():
-            if name not in fields:
-                raise ValueError(
-                    f"model.{name}={value!r}: the model that was imported into {self.path}, a "
-                    f"{model.architecture}, has no such field"
-                )
-            if name not in _SHAPE_NO_PARAMETERS and value != fields[name]:
-                raise ValueError(
-                    f"model.{name}={value!r}: the model that was imported into {self.path} has "
-                    f"{name}={fields[name]!r}; only {', '.join(_SHAPE_NO_PARAMETERS)} may change"
-                )
+            require(
+                name in fields,
+                f"model.{name}={value!r}: the model that was imported into {self.path}, a "
+                f"{model.architecture}, has no such field",
+            )
+            require(
+                name in _SHAPE_NO_PARAMETERS or value == fields[name],
+                f"model.{name}={value!r}: the model that was imported into {self.path} has "
+                f"{name}={fields[name]!r}; only {', '.join(_SHAPE_NO_PARAMETERS)} may change",
+            )
         return dataclasses.replace(model, **given)
 
     def samples(self, step: int) -> Path:
@@ -252,11 +253,11 @@ class Workdir:
 
     def _check_equal(self, same: list[tuple[str, Any, Any]]) -> None:
         for field, before, now in same:
-            if before != now and field not in ("data.path", "model.matmul_precision"):
-                raise ValueError(
-                    f"{field}={now!r}: workdir {self.path} holds a run with {field}={before!r}; "
-                    "choose another workdir or the same value"
-                )
+            require(
+                before == now or field in ("data.path", "model.matmul_precision"),
+                f"{field}={now!r}: workdir {self.path} holds a run with {field}={before!r}; "
+                "choose another workdir or the same value",
+            )
 
 
 def _differences(group: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.processes import from_first_process
 from samplernn_jax.runs.workdir import Workdir
@@ -16,11 +17,11 @@ def check_disk(config: ExperimentConfig, workdir: Workdir) -> None:
     """Raises ValueError if there is no room for a checkpoint."""
     needed = checkpoint_bytes(config)
     free = int(from_first_process(float(free_bytes(workdir.path))))
-    if needed > free:
-        raise ValueError(
-            f"workdir={workdir.path}: must have room for a checkpoint, which takes about "
-            f"{describe_bytes(needed)}, but only {describe_bytes(free)} are free"
-        )
+    require(
+        needed <= free,
+        f"workdir={workdir.path}: must have room for a checkpoint, which takes about "
+        f"{describe_bytes(needed)}, but only {describe_bytes(free)} are free",
+    )
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.segments import Segment, prefetch, training_segments
@@ -123,20 +124,20 @@ class Trainer:
             latest = self.checkpoints.latest_step
             agreed = int(from_first_process(-1.0 if latest is None else float(latest)))
             return None if agreed < 0 else agreed
-        if from_step >= self.last_step:
-            raise ValueError(
-                f"from_step={from_step}: must be below {self.last_step}, the last step of the run"
-            )
+        require(
+            from_step < self.last_step,
+            f"from_step={from_step}: must be below {self.last_step}, the last step of the run",
+        )
         self.checkpoints.check_step(from_step)
         return from_step
 
     def _check_steps_per_call(self, first: int) -> None:
         at_once = self.config.parallel.steps_per_call
-        if first % at_once:
-            raise ValueError(
-                f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
-                "run goes on"
-            )
+        require(
+            first % at_once == 0,
+            f"parallel.steps_per_call={at_once}: must divide {first}, the step after which the "
+            "run goes on",
+        )
 
     def _compiled_step(self) -> Step:
         """Returns the training step, and prints the memory that it takes.
@@ -241,12 +242,12 @@ class Trainer:
         if "skipped_steps" not in values:
             return
         in_a_row = self.window.skipped_in_a_row
-        if in_a_row >= self.config.train.max_skipped:
-            raise ValueError(
-                f"step {step}: the bits or gradients of the last {in_a_row} steps were not finite; "
-                "lower optimizer.learning_rate, or set optimizer.clip_norm=1, and run again to go "
-                "on from the last checkpoint"
-            )
+        require(
+            in_a_row < self.config.train.max_skipped,
+            f"step {step}: the bits or gradients of the last {in_a_row} steps were not finite; "
+            "lower optimizer.learning_rate, or set optimizer.clip_norm=1, and run again to go "
+            "on from the last checkpoint",
+        )
         self.report(
             f"step {step}: {values['skipped_steps']:.0f} steps were skipped because their bits or "
             "gradients were not finite."

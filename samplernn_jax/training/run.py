@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jax.sharding import Mesh
 
+from samplernn_jax.checks import require
 from samplernn_jax.config import ExperimentConfig
 from samplernn_jax.data.dataset import Dataset
 from samplernn_jax.data.excerpts import first_segments, spread_evenly
@@ -106,11 +107,11 @@ def _open(config: ExperimentConfig, workdir: Workdir, mesh: Mesh, report: Report
 
 def _check_same_everywhere(path: Path, dataset: Dataset) -> None:
     others = processes_without(dataset.digest == text_from_first_process(dataset.digest))
-    if others:
-        raise ValueError(
-            f"data.path={path}: must be the same dataset for all processes, but process "
-            f"{', '.join(map(str, others))} sees a different one from process 0"
-        )
+    require(
+        not others,
+        f"data.path={path}: must be the same dataset for all processes, but process "
+        f"{', '.join(map(str, others))} sees a different one from process 0",
+    )
 
 
 def print_plan(config: ExperimentConfig, report: Report) -> None:
@@ -180,10 +181,10 @@ def _check_samples(
 ) -> None:
     """Raises ValueError if the audio to generate is empty, or does not fit on the disk."""
     sample, rate, shortest_s = config.sample, dataset.sample_rate_hz, 1 / dataset.sample_rate_hz
-    if sample.duration_s < shortest_s:
-        raise ValueError(
-            f"sample.duration_s={sample.duration_s}: must be at least one sample, {shortest_s:g}"
-        )
+    require(
+        sample.duration_s >= shortest_s,
+        f"sample.duration_s={sample.duration_s}: must be at least one sample, {shortest_s:g}",
+    )
     num_samples = round(sample.duration_s * rate)
     check_size(workdir.path, sample.num_sequences, num_samples, rate, "wav16", normalize=False)
     check_generation(config.model, sample.num_sequences, num_samples, limit_bytes)

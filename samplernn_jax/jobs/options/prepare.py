@@ -107,8 +107,11 @@ class PrepareOptions(Options):
         super().__post_init__()
         if self.describe is not None:
             return
-        if self.output is None or (self.input == () and self.dataset is None):
-            raise ValueError("--output and --input (or --dataset) must be given, or --describe")
+        has_input = self.input != () or self.dataset is not None
+        require(
+            self.output is not None and has_input,
+            "--output and --input (or --dataset) must be given, or --describe",
+        )
         if self.dataset is not None:
             self._check_named()
             return

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
+from samplernn_jax.checks import require
 from samplernn_jax.models.layers import Linear, Weight, default_init, he_init, matmul
 from samplernn_jax.models.samplernn.config import ModelConfig
 from samplernn_jax.models.samplernn.rnn import RNN_TYPES, Restarts, StackedRNN
@@ -228,15 +229,16 @@ class SampleRNN(nn.Module):
         cfg = self.config
         overlap = cfg.overlap
         seq_len = tokens.shape[1] - overlap
-        if seq_len <= 0 or seq_len % overlap:
-            raise ValueError(
-                f"tokens has {tokens.shape[1]} time steps: must be {overlap} of overlap and a "
-                f"positive multiple of the top frame size {overlap}"
-            )
+        require(
+            seq_len > 0 and seq_len % overlap == 0,
+            f"tokens has {tokens.shape[1]} time steps: must be {overlap} of overlap and a "
+            f"positive multiple of the top frame size {overlap}",
+        )
         carry = carry or {}
         num_frames = seq_len // overlap
-        if reset is not None and reset.ndim == 2 and reset.shape[1] != num_frames:
-            raise ValueError(f"reset has {reset.shape[1]} frames: must be {num_frames}")
+        if reset is not None and reset.ndim == 2:
+            has = reset.shape[1]
+            require(has == num_frames, f"reset has {has} frames: must be {num_frames}")
         if reset is not None and reset.ndim == 1:
             later = jnp.zeros((len(tokens), num_frames - 1), bool)
             reset = jnp.concatenate([reset[:, None], later], axis=1)

@@ -21,6 +21,7 @@ import numpy as np
 from flax.linen.initializers import Initializer
 from jaxtyping import Array, Bool, Float, Int
 
+from samplernn_jax.checks import require
 from samplernn_jax.models.layers import Linear
 from samplernn_jax.models.options import Products
 from samplernn_jax.models.types import Conditions
@@ -122,11 +123,11 @@ class WaveNet(nn.Module):
             ValueError: there is no target.
         """
         del carry, reset, conditions
-        if tokens.shape[1] <= self.config.overlap:
-            raise ValueError(
-                f"tokens has {tokens.shape[1]} time steps: must be {self.config.overlap} of "
-                "overlap and at least 1 target"
-            )
+        require(
+            tokens.shape[1] > self.config.overlap,
+            f"tokens has {tokens.shape[1]} time steps: must be {self.config.overlap} of "
+            "overlap and at least 1 target",
+        )
         skip, _ = self._layers(tokens[:, :-1])
         return self._logits(skip), {}
 

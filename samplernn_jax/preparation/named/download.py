@@ -84,8 +84,7 @@ def download(
             if failures >= attempts or mistakes >= _MOST_MISTAKES:
                 raise _given_up(url, file, error) from error
             time.sleep(max(error.wait_s, min(backoff_s * 2 ** (failures - 1), _LONGEST_WAIT_S)))
-    part.replace(file)
-    _validator_file(part).unlink(missing_ok=True)
+    _finish(part, file)
 
 
 def _given_up(url: str, file: Path, error: _InterruptedError) -> ValueError:
@@ -258,6 +257,11 @@ def _validator(headers: Message) -> str:
     """Returns the name of a version for If-Range; empty if there is none."""
     etag = headers.get("ETag", "")
     return headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
+
+
+def _finish(part: Path, file: Path) -> None:
+    part.replace(file)
+    _validator_file(part).unlink(missing_ok=True)
 
 
 def _discard(part: Path) -> None:
