@@ -129,7 +129,7 @@ def _define_flag(
     bounds = {"lower_bound": rules.least, "upper_bound": rules.most}
     if rules.choices is not None:
         flags.DEFINE_enum(**common, enum_values=rules.choices)
-    elif _is(kind, tuple[float, ...]):
+    elif base.is_numbers(kind):
         flags.DEFINE_list(**common)
     elif _is(kind, tuple[str, ...]):
         flags.DEFINE_multi_string(**common)
@@ -164,12 +164,7 @@ def _value(name: str, kind: Any, values: flags.FlagValues) -> Any:
     value = values[name].value
     if not isinstance(value, list):
         return value
-    if not _is(kind, tuple[float, ...]):
-        return tuple(value)
-    try:
-        return tuple(float(x) for x in value)
-    except ValueError as error:
-        raise ValueError(f"{name}={','.join(value)}: must be numbers") from error
+    return base.as_numbers(name, value) if base.is_numbers(kind) else tuple(value)
 
 
 def _parse(values: flags.FlagValues, arguments: list[str]) -> None:

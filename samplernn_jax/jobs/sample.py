@@ -147,7 +147,9 @@ def begin_stream(options: SampleOptions, tell: Callable[[str], None]) -> Stream:
         make_folder("folder of save_state", path.parent)
     if options.resume_state is not None:
         return generator.resume(options.resume_state)
-    return _begun(generator, options, options.block_s, tell)
+    stream = _begun(generator, options, options.block_s, tell)
+    stream.options = options.as_flags()
+    return stream
 
 
 def play(options: SampleOptions, stream: Stream, pipe: io.BufferedIOBase) -> Played:

@@ -310,6 +310,7 @@ class Generator:
             conditions=(),
             tokens=nothing,
             bits=nothing.astype(np.float32),
+            options={},
         )
         return Stream(
             self._engine,

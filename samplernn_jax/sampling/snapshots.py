@@ -1,5 +1,6 @@
 """Snapshots: all that the future of a stream depends on, and their files."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing_extensions import TypedDict
 
 from samplernn_jax.checks import require
 from samplernn_jax.models.types import Conditions
-from samplernn_jax.parsing import ArrayOf, text_array, typed
+from samplernn_jax.parsing import ArrayOf, parse_json, text_array, typed
 from samplernn_jax.sampling.engines.interface import DecodeState
 from samplernn_jax.sampling.schedules import Points
 from samplernn_jax.sampling.strategies import Strategy
@@ -38,6 +39,7 @@ class Snapshot(NamedTuple):
         conditions: the conditioning of each sequence; the file holds none, as no model reads any.
         tokens: int32 [num_sequences, ...], the tokens that were decoded and not yet taken.
         bits: float32, the bits of these tokens.
+        options: the options of the job that began the stream, as JSON; {} where none did.
     """
 
     fingerprint: str
@@ -48,6 +50,7 @@ class Snapshot(NamedTuple):
     conditions: Conditions
     tokens: Int32[np.ndarray, "num_sequences time"]
     bits: Float32[np.ndarray, "num_sequences time"]
+    options: dict[str, Any]
 
 
 def save_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -64,6 +67,7 @@ def save_snapshot(path: Path, snapshot: Snapshot) -> None:
         "key_impl": str(jax.random.key_impl(state.keys)),
         "tokens": snapshot.tokens,
         "bits": snapshot.bits,
+        "options": json.dumps(snapshot.options),
         **{f"carry/{name}": array for name, array in _named(state.carry).items()},
     }
     for name, points in snapshot.settings._asdict().items():
@@ -111,7 +115,8 @@ def load_snapshot(path: Path, fingerprint: str, like: DecodeState, q_levels: int
         f"{where}: bits={list(bits.shape)}: must be as many as tokens, {list(tokens.shape)}",
     )
     block_len, numbers = int(arrays["block_len"]), arrays["numbers"]
-    return Snapshot(fingerprint, block_len, numbers, state, settings, (), tokens, bits)
+    options = parse_json(arrays.get("options", "{}"), dict[str, Any], f"{where}: options")
+    return Snapshot(fingerprint, block_len, numbers, state, settings, (), tokens, bits, options)
 
 
 _Text = Annotated[str, PlainValidator(text_array)]
@@ -141,6 +146,7 @@ def _description(like: DecodeState, q_levels: int, num_sequences: int) -> Any:
         "key_impl": _Text,
         "tokens": array(np.int32, None, low=0.0, high=q_levels - 1.0),
         "bits": array(np.float32, None),
+        "options": NotRequired[_Text],  # older files have none
     }
     for name, x in _named(like.carry).items():
         fields[f"carry/{name}"] = array(x.dtype, *x.shape[1:])

@@ -26,6 +26,7 @@ class Stream(Iterator[Audio]):
         notes: remarks about the prompts for the user, a sentence each.
         bits: float32 [num_sequences, num_samples], the bits of each sample that was returned last,
             under the model itself, whatever the strategy.
+        options: the options of the job that began the stream, as JSON; saved with the state.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Stream(Iterator[Audio]):
         self.sample_rate_hz = engine.sample_rate_hz
         self.prompts, self.notes = prompts, notes
         self.numbers, self.settings = snapshot.numbers, snapshot.settings
-        self.block_len = snapshot.block_len
+        self.block_len, self.options = snapshot.block_len, snapshot.options
         self._engine, self._snapshot = engine, snapshot
         self._fetched = [(snapshot.tokens, snapshot.bits)]
         self.bits = snapshot.bits[:, :0]
@@ -96,4 +97,7 @@ class Stream(Iterator[Audio]):
         self._fetch()
         tokens, bits = self._joined()
         state = self._engine.state(self._running)
-        save_snapshot(Path(path), self._snapshot._replace(state=state, tokens=tokens, bits=bits))
+        snapshot = self._snapshot._replace(
+            state=state, tokens=tokens, bits=bits, options=self.options
+        )
+        save_snapshot(Path(path), snapshot)

@@ -12,6 +12,7 @@ import soundfile
 
 from samplernn_jax.jobs import sample
 from samplernn_jax.jobs.options.sample import SampleOptions
+from samplernn_jax.sampling.generator import Generator
 from tests.experiments.commands import call, call_well, start
 
 
@@ -59,6 +60,9 @@ def test_the_same_options_in_python_write_the_same_files(workdir, tmp_path):
         assert Path(line).read_bytes() == path.read_bytes()
     (by_flags,), (by_python,) = ((tmp_path / x).glob("*.json") for x in ("flags", "python"))
     how, other = json.loads(by_flags.read_text()), json.loads(by_python.read_text())
+    options = SampleOptions.from_flags(other["flags"])
+    assert (options.temperature, options.num_sequences) == ((0.9, 1.0), 2)
+    assert options.as_flags() == other["flags"]
     assert how.pop("flags") | {"output": ""} == other.pop("flags") | {"output": ""}
     assert how == other
 
@@ -177,6 +181,10 @@ def test_a_stream_is_stopped_saved_and_resumed_to_the_sample(workdir, tmp_path):
         call_well(*command[:3], f"--duration_s={len(joined) / 2 / 8000}", stdout=whole)
     assert (tmp_path / "whole.wav").read_bytes()[44:] == joined
     assert soundfile.info(tmp_path / "whole.wav").frames == len(joined) // 2
+    began_with = Generator.from_workdir(workdir).resume(state).options
+    assert SampleOptions.from_flags(began_with) == SampleOptions(
+        workdir=str(workdir), stream=True, encoding="raw16", save_state=str(state), block_s=0.07
+    )
 
 
 def test_a_file_that_only_grows_keeps_the_header_that_it_began_with(workdir, tmp_path):

@@ -60,6 +60,20 @@ def test_flags_of_options_are_json():
     assert flags["temperature"] == ["0.9", "1"]
     assert flags["prompt"] == ["x.wav"]
     assert "schedule" not in flags
+    assert SampleOptions.from_flags(flags).as_flags() == flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"workdir": "run", "sed": 1}, "sed=1: there is no such option"),
+        ({"workdir": "run", "temperature": ["warm"]}, "temperature=warm: must be numbers"),
+        ({"workdir": "run", "seed": -1}, "seed=-1: must be at least 0"),
+    ],
+)
+def test_flags_that_are_no_options_are_named(flags, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        SampleOptions.from_flags(flags)
 
 
 @pytest.mark.parametrize(

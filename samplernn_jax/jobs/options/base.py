@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from samplernn_jax.checks import require
@@ -67,6 +67,22 @@ class Options:
                 _check(field.name, value, field.metadata["rules"])
             object.__setattr__(self, field.name, value)
 
+    @classmethod
+    def from_flags(cls, values: Mapping[str, Any]) -> Any:
+        """Returns the options, of this class, that `as_flags` turned into JSON.
+
+        Raises:
+            ValueError: there is no such field, or a value breaks its rule.
+        """
+        types = typing.get_type_hints(cls)
+        read: dict[str, Any] = {}
+        for name, value in values.items():
+            require(name in types, f"{name}={value}: there is no such option")
+            read[name] = tuple(value) if isinstance(value, list) else value
+            if isinstance(value, list) and is_numbers(types[name]):
+                read[name] = as_numbers(name, value)
+        return cls(**read)
+
     def is_given(self, name: str) -> bool:
         """Returns whether a field was set on purpose."""
         field = self.__dataclass_fields__[name]
@@ -91,6 +107,23 @@ class Options:
 def fields(kind: type[Options]) -> list[dataclasses.Field]:
     """Returns the fields that are flags."""
     return [field for field in dataclasses.fields(kind) if "rules" in field.metadata]
+
+
+def is_numbers(kind: Any) -> bool:
+    """Whether a field's type is a tuple of numbers, or that or None."""
+    return tuple[float, ...] in (kind, *typing.get_args(kind))
+
+
+def as_numbers(name: str, texts: Sequence[str]) -> tuple[float, ...]:
+    """Returns the numbers that stand in a flag.
+
+    Raises:
+        ValueError: a text is not a number.
+    """
+    try:
+        return tuple(float(text) for text in texts)
+    except ValueError as error:
+        raise ValueError(f"{name}={','.join(texts)}: must be numbers") from error
 
 
 def as_text(value: Any) -> str:
