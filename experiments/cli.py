@@ -11,7 +11,9 @@ import io
 import os
 import platform
 import re
+import signal
 import sys
+import threading
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -93,6 +95,7 @@ def _itself(value: T) -> T:
 def run(command: Callable[[], int]) -> NoReturn:
     """Runs the `main` of a command as this process, and exits with its code."""
     _prepare_streams()
+    sys.unraisablehook = _send_again
     _keep_compiled_programs()
     logging.set_verbosity(logging.FATAL)  # orbax logs a lot that users do not need
     sys.exit(command())
@@ -212,6 +215,18 @@ def config_mistakes() -> Iterator[None]:
         reason, *no_name = str(error).split(": SyntaxError(")
         more = " as the name of a field" if no_name else ""
         raise flags.Error(f"--config: {reason}{more}") from error
+
+
+def _send_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Repeats a Ctrl-C that came where Python drops exceptions, as in jax's callback of the GC."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    again = threading.Timer(
+        0.05, os.kill, [os.getpid(), signal.SIGINT]
+    )  # not here: it drops it too
+    again.daemon = True
+    again.start()
 
 
 def _prepare_streams() -> None:

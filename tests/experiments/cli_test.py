@@ -82,8 +82,23 @@ def test_what_cannot_be_printed_is_one_sentence(dataset):
     assert errors == "error: standard output: cannot be written (No space left on device)\n"
 
 
-def test_ctrl_c_while_jax_is_imported_is_no_traceback(tmp_path):
-    (tmp_path / "jax.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+IMPORTED = "import time\nprint('begun', flush=True)\ntime.sleep(60)\n"
+COLLECTING = """
+import gc, signal, time
+def interrupted(*_):
+    gc.callbacks.clear()
+    print('begun', flush=True)
+    time.sleep(60)
+gc.callbacks.append(interrupted)
+gc.collect()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("module", [IMPORTED, COLLECTING], ids=["imported", "collecting"])
+def test_ctrl_c_while_jax_is_imported_is_no_traceback(module, tmp_path):
+    """Nor is it lost in a callback of the garbage collector, where Python drops exceptions."""
+    (tmp_path / "jax.py").write_text(module)
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.evaluate", "--workdir=x"],
         cwd=ROOT,
