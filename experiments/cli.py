@@ -222,9 +222,8 @@ def _send_again(unraisable: "sys.UnraisableHookArgs") -> None:
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
         return
-    again = threading.Timer(
-        0.05, os.kill, [os.getpid(), signal.SIGINT]
-    )  # not here: it drops it too
+    # Later, as Python drops what is raised here too.
+    again = threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT])
     again.daemon = True
     again.start()
 
