@@ -29,6 +29,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import jax
 import jaxtyping
+import pytest
 
 jaxtyping.install_import_hook("samplernn_jax", "beartype.beartype")
 
@@ -40,3 +41,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # jax leaves millions of objects that stay; Python looks through them less often.
 gc.set_threshold(100_000, 20, 50)
+
+
+@pytest.fixture(scope="session")
+def data_path(tmp_path_factory):
+    """The dataset of tiny runs; nothing may change it."""
+    from tests.training.runs import make_dataset  # here, after the import hook
+
+    return make_dataset(tmp_path_factory.mktemp("data") / "tones")

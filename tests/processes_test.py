@@ -49,9 +49,10 @@ def test_an_error_of_the_connection_is_told_from_an_error_of_this_process(error,
     assert processes._is_of_connection(error) is expected
 
 
-def test_one_process_alone_ends_nobody():
+def test_one_process_alone_ends_nobody_and_says_nothing(capsys):
     processes.end_all(ValueError("a field"), "a field", 2)
     processes.leave()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_who_waits_for_one_that_never_comes_ends_with_a_sentence():

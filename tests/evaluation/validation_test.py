@@ -24,12 +24,7 @@ from samplernn_jax.runs.workdir import Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.run import train
 from tests.tiny_models import TINY
-from tests.training.runs import RATE, make_config, make_dataset
-
-
-@pytest.fixture(scope="module")
-def data_path(tmp_path_factory):
-    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
+from tests.training.runs import RATE, make_config
 
 
 def run(config, path):

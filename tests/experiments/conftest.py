@@ -4,19 +4,17 @@ import json
 import pickle
 import shutil
 
-import matplotlib.figure
 import numpy as np
 import pytest
 import soundfile
 
+from tests import pictures
 from tests.experiments.commands import call_well, training
 
 
 @pytest.fixture(scope="package", autouse=True)
 def blank_pictures():
-    """Pictures of calls in this process stay blank; tests/plots_test.py draws them."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(matplotlib.figure.Figure, "draw", lambda *_: None)
+    with pictures.blank():
         yield
 
 

@@ -21,17 +21,12 @@ from samplernn_jax.runs.workdir import RunInfo, Workdir
 from samplernn_jax.sampling.generator import Generator
 from samplernn_jax.training.run import train
 from tests.tiny_models import TINY, random_params
-from tests.training.runs import RATE, make_config, make_dataset
+from tests.training.runs import RATE, make_config
 
 MODELS = {
     "1tier": ModelConfig(frame_sizes=(), dim=8, emb_size=4, q_levels=16),
     "wavenet": WaveNetConfig(num_blocks=2, layers_per_block=3, dim=8, q_levels=16),
 }
-
-
-@pytest.fixture(scope="module")
-def data_path(tmp_path_factory):
-    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
 
 
 def run(config, path):

@@ -10,14 +10,9 @@ from samplernn_jax.training.plan import Cost
 from samplernn_jax.training.plan_table import Measurement, live_samples_per_s, measure, table
 from samplernn_jax.training.run import print_plan
 from tests.tiny_models import TINY
-from tests.training.runs import RATE, make_config, make_dataset
+from tests.training.runs import RATE, make_config
 
 GIB = 2**30
-
-
-@pytest.fixture(scope="module")
-def data_path(tmp_path_factory):
-    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
 
 
 @dataclasses.dataclass

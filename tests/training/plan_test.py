@@ -11,12 +11,7 @@ from samplernn_jax.training import plan
 from samplernn_jax.training.run import train
 from samplernn_jax.training.step import map_train_step
 from tests.tiny_models import TINY_WAVENET, random_params
-from tests.training.runs import make_config, make_dataset
-
-
-@pytest.fixture(scope="module")
-def data_path(tmp_path_factory):
-    return make_dataset(tmp_path_factory.mktemp("data") / "tones")
+from tests.training.runs import make_config
 
 
 def cost(config, num_devices=1):

@@ -14,6 +14,9 @@ from samplernn_jax.config import (
 from samplernn_jax.preparation.build import build_dataset
 from samplernn_jax.preparation.recordings import Found, of_waveform
 from samplernn_jax.preparation.settings import BuildSettings
+from samplernn_jax.runs.checkpoint import restore_params
+from samplernn_jax.runs.metrics import read_metrics
+from samplernn_jax.runs.workdir import Workdir
 from tests.tiny_models import TINY
 
 RATE = 1000
@@ -39,3 +42,19 @@ def make_config(data_path, num_steps=6, **changes):
         parallel=ParallelConfig(),
     )
     return dataclasses.replace(config, **changes)
+
+
+def entries(path):
+    """The metrics log without the clock."""
+    return [
+        {name: value for name, value in entry.items() if not name.endswith("per_s")}
+        for entry in read_metrics(Workdir(path))
+    ]
+
+
+def all_params(path):
+    return restore_params(Workdir(path), TINY, step=6)[1]
+
+
+def wavs(path):
+    return [file.read_bytes() for file in sorted((path / "samples").rglob("*.wav"))]
